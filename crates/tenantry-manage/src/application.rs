@@ -1,0 +1,53 @@
+use tenantry::{
+    Tenancy,
+    db::TenantDb,
+    lifecycle::SeedError,
+    migrate::Migrations,
+    routing::Site,
+};
+
+/// An application, as its command line sees it.
+pub trait Application: 'static {
+    /// The program's name, in lower case: of the binary, of its settings file (`NAME.toml`) and of
+    /// its environment variables (`NAME_DATA`).
+    const NAME: &'static str;
+
+    /// What it is, in a sentence.
+    const ABOUT: &'static str;
+
+    /// The roles that a user may have, most powerful first: the first is the owner's.
+    const ROLES: &'static [&'static str];
+
+    /// What a tenant's database is made of, besides its users.
+    fn tenant_migrations() -> Migrations;
+
+    /// What the application's shared tables are made of.
+    fn central_migrations() -> Migrations {
+        Migrations::new()
+    }
+
+    /// The application as a service.
+    fn router(tenancy: Tenancy, site: Site) -> axum::Router;
+
+    /// Puts into a new tenant's database what it must have from the start, and its owner if one is
+    /// named.
+    fn seed(
+        tenancy: Tenancy,
+        db: TenantDb,
+        owner: Option<Owner>,
+    ) -> impl Future<Output = Result<(), SeedError>> + Send;
+
+    /// Fills an empty place with something to look at, and tells people what.
+    fn demo(
+        tenancy: Tenancy,
+        site: Site,
+    ) -> impl Future<Output = Result<String, SeedError>> + Send;
+}
+
+/// The first user of a new tenant.
+pub struct Owner {
+    /// The address.
+    pub email: String,
+    /// The password in clear.
+    pub password: String,
+}

@@ -1,0 +1,73 @@
+//! The catalog: who the tenants are and where each lives.
+//!
+//! It is asked on every request and changes seldom, so answers come from memory. What one process
+//! changes the others learn within [`watch::INTERVAL`] by following the log of changes; entries
+//! also die of age, in case nothing can be learned.
+
+mod cache;
+mod schema;
+mod store;
+mod watch;
+
+use std::sync::Arc;
+
+use cache::Cache;
+pub(crate) use schema::migrations;
+pub(crate) use store::{Change, Store};
+pub(crate) use watch::watch;
+
+use crate::{
+    db::DbError,
+    tenant::{Tenant, TenantCode, TenantId},
+};
+
+pub(crate) struct Catalog {
+    store: Store,
+    cache: Cache,
+}
+
+impl Catalog {
+    pub(crate) fn new(store: Store) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            cache: Cache::new(),
+        })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The tenant of that code, if the outside may know of it: not while it is being made, nor
+    /// once it is being erased.
+    pub(crate) async fn by_code(&self, code: &TenantCode) -> Result<Option<Tenant>, DbError> {
+        if let Some(known) = self.cache.get(code) {
+            return Ok(known);
+        }
+        let seen = self.cache.generation();
+        let found = self.store.by_code(code).await?.filter(|tenant| tenant.status().is_visible());
+        self.cache.insert(code, found.clone(), seen);
+        Ok(found)
+    }
+
+    /// Changes a tenant, and forgets what was known of it here.
+    pub(crate) async fn change(&self, id: TenantId, change: Change<'_>) -> Result<bool, DbError> {
+        let codes = self.store.change(id, change).await?;
+        for code in &codes {
+            self.cache.forget(code);
+        }
+        Ok(!codes.is_empty())
+    }
+
+    pub(crate) fn forget(&self, code: &str) {
+        self.cache.forget(code);
+    }
+
+    pub(crate) fn close(&self) {
+        self.store.db().close();
+    }
+
+    pub(crate) fn forget_all(&self) {
+        self.cache.forget_all();
+    }
+}

@@ -1,0 +1,46 @@
+//! The catalog's own tables, in the central database.
+
+use crate::migrate::Migrations;
+
+/// Every change of a tenant leaves a row in `tenantry_changes`, by trigger, so that no writer can
+/// forget to: other processes follow them to know what to drop from memory. The last 10,000 are
+/// kept; who has fallen behind further drops everything.
+const CATALOG: &str = "
+CREATE TABLE tenantry_tenants (
+    id TEXT NOT NULL PRIMARY KEY,
+    code TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('creating', 'active', 'suspended', 'deleting')),
+    isolation TEXT NOT NULL,
+    server TEXT NOT NULL,
+    schema_version TEXT NOT NULL,
+    created_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX tenantry_tenants_unfinished ON tenantry_tenants (status)
+    WHERE status IN ('creating', 'deleting');
+CREATE INDEX tenantry_tenants_schema_version ON tenantry_tenants (schema_version);
+
+CREATE TABLE tenantry_changes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant_id TEXT NOT NULL,
+    code TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER tenantry_tenants_inserted AFTER INSERT ON tenantry_tenants BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (new.id, new.code);
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+CREATE TRIGGER tenantry_tenants_updated AFTER UPDATE ON tenantry_tenants BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (old.id, old.code);
+    INSERT INTO tenantry_changes (tenant_id, code) SELECT new.id, new.code
+        WHERE new.code <> old.code;
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+CREATE TRIGGER tenantry_tenants_deleted AFTER DELETE ON tenantry_tenants BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (old.id, old.code);
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+";
+
+pub(crate) fn migrations() -> Migrations {
+    Migrations::new().sql("tenantry_0001_catalog", CATALOG)
+}

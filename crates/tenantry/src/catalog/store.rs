@@ -1,0 +1,185 @@
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::{
+    db::{CentralDb, DbError, FromRow, Row},
+    tenant::{Isolation, Placement, Tenant, TenantCode, TenantId, TenantStatus, UnknownWord},
+};
+
+const COLUMNS: &str = "id, code, name, status, isolation, server, schema_version, created_at";
+
+/// The catalog's tables.
+pub(crate) struct Store(CentralDb);
+
+/// One change of a tenant's row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    Code(&'a TenantCode),
+    Name(&'a str),
+    /// To this status, from one of those.
+    Status(TenantStatus, &'a [TenantStatus]),
+    SchemaVersion(&'a str),
+    Forget,
+}
+
+impl Store {
+    pub(crate) fn new(db: CentralDb) -> Self {
+        Self(db)
+    }
+
+    pub(crate) fn db(&self) -> &CentralDb {
+        &self.0
+    }
+
+    pub(crate) async fn by_code(&self, code: &TenantCode) -> Result<Option<Tenant>, DbError> {
+        self.0
+            .query(&format!("SELECT {COLUMNS} FROM tenantry_tenants WHERE code = $1"))
+            .bind(code.as_str())
+            .optional()
+            .await
+    }
+
+    pub(crate) async fn by_id(&self, id: TenantId) -> Result<Option<Tenant>, DbError> {
+        self.0
+            .query(&format!("SELECT {COLUMNS} FROM tenantry_tenants WHERE id = $1"))
+            .bind(*id.as_uuid())
+            .optional()
+            .await
+    }
+
+    /// All tenants, by code.
+    pub(crate) async fn all(&self) -> Result<Vec<Tenant>, DbError> {
+        self.0
+            .query(&format!("SELECT {COLUMNS} FROM tenantry_tenants ORDER BY code"))
+            .all()
+            .await
+    }
+
+    /// Those being made or erased, by whoever it is.
+    pub(crate) async fn unfinished(&self) -> Result<Vec<Tenant>, DbError> {
+        self.0
+            .query(&format!(
+                "SELECT {COLUMNS} FROM tenantry_tenants WHERE status IN ('creating', 'deleting')"
+            ))
+            .all()
+            .await
+    }
+
+    /// Visible tenants that the catalog does not know to be at `version`.
+    pub(crate) async fn behind(&self, version: &str) -> Result<Vec<Tenant>, DbError> {
+        self.0
+            .query(&format!(
+                "SELECT {COLUMNS} FROM tenantry_tenants
+                 WHERE schema_version <> $1 AND status IN ('active', 'suspended') ORDER BY code"
+            ))
+            .bind(version)
+            .all()
+            .await
+    }
+
+    pub(crate) async fn insert(&self, tenant: &Tenant) -> Result<(), DbError> {
+        self.0
+            .query(&format!(
+                "INSERT INTO tenantry_tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            ))
+            .bind(*tenant.id().as_uuid())
+            .bind(tenant.code().as_str())
+            .bind(tenant.name())
+            .bind(tenant.status().as_str())
+            .bind(tenant.isolation().as_str())
+            .bind(&tenant.placement().server)
+            .bind(tenant.schema_version())
+            .bind(tenant.created_at())
+            .execute()
+            .await
+            .map(drop)
+    }
+
+    /// Makes the change and returns the codes it concerns; none when there was nothing to change.
+    pub(crate) async fn change(
+        &self,
+        id: TenantId,
+        change: Change<'_>,
+    ) -> Result<Vec<String>, DbError> {
+        let mut tx = self.0.begin();
+        let before: Option<(String, String)> = tx
+            .query("SELECT code, status FROM tenantry_tenants WHERE id = $1")
+            .bind(*id.as_uuid())
+            .optional()
+            .await?;
+        let Some((code, status)) = before else {
+            return Ok(Vec::new());
+        };
+        let mut codes = vec![code];
+        let update = match change {
+            Change::Code(new) => {
+                codes.push(new.to_string());
+                tx.query("UPDATE tenantry_tenants SET code = $2 WHERE id = $1")
+                    .bind(*id.as_uuid())
+                    .bind(new.as_str())
+            }
+            Change::Name(name) => tx
+                .query("UPDATE tenantry_tenants SET name = $2 WHERE id = $1")
+                .bind(*id.as_uuid())
+                .bind(name),
+            Change::Status(to, from) => {
+                if !from.iter().any(|allowed| allowed.as_str() == status) {
+                    return Ok(Vec::new());
+                }
+                tx.query("UPDATE tenantry_tenants SET status = $2 WHERE id = $1")
+                    .bind(*id.as_uuid())
+                    .bind(to.as_str())
+            }
+            Change::SchemaVersion(version) => tx
+                .query("UPDATE tenantry_tenants SET schema_version = $2 WHERE id = $1")
+                .bind(*id.as_uuid())
+                .bind(version),
+            Change::Forget => tx
+                .query("DELETE FROM tenantry_tenants WHERE id = $1")
+                .bind(*id.as_uuid()),
+        };
+        update.execute().await?;
+        tx.commit().await?;
+        Ok(codes)
+    }
+
+    /// The changes after `seq`: their numbers, tenants and codes.
+    pub(crate) async fn changes_after(
+        &self,
+        seq: i64,
+    ) -> Result<Vec<(i64, Uuid, String)>, DbError> {
+        self.0
+            .query("SELECT seq, tenant_id, code FROM tenantry_changes WHERE seq > $1 ORDER BY seq")
+            .bind(seq)
+            .all()
+            .await
+    }
+
+    /// The number of the latest change.
+    pub(crate) async fn latest_change(&self) -> Result<i64, DbError> {
+        self.0
+            .query("SELECT coalesce(max(seq), 0) FROM tenantry_changes")
+            .scalar()
+            .await
+    }
+}
+
+impl FromRow for Tenant {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        let corrupt = |error: Box<dyn std::error::Error + Send + Sync>| DbError::Engine(error);
+        let word = |error: UnknownWord| corrupt(Box::new(error));
+        let created_at: DateTime<Utc> = row.at(7)?;
+        Ok(Self::new(crate::tenant::Record {
+            id: row.at::<Uuid>(0)?.into(),
+            code: TenantCode::new(&row.at::<String>(1)?).map_err(|error| corrupt(Box::new(error)))?,
+            name: row.at(2)?,
+            status: row.at::<String>(3)?.parse().map_err(word)?,
+            placement: Placement {
+                isolation: row.at::<String>(4)?.parse::<Isolation>().map_err(word)?,
+                server: row.at(5)?,
+            },
+            schema_version: row.at(6)?,
+            created_at,
+        }))
+    }
+}

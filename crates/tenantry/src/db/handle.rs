@@ -1,0 +1,272 @@
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use super::{DbError, Query, query::Target, sqlite};
+
+/// Marks handles on which one tenant's data exists, and nothing else.
+#[derive(Debug)]
+pub enum TenantScope {}
+
+/// Marks handles on which the application's shared tables exist, and no tenant's.
+#[derive(Debug)]
+pub enum CentralScope {}
+
+/// A tenant's database. Another tenant's data cannot be reached through it, whatever is said.
+///
+/// It is made from a [`Tenant`](crate::Tenant) by [`Tenancy::db`](crate::Tenancy::db), or by
+/// naming it as an argument of a handler. Cloning is cheap. Once the tenancy is closed or the
+/// tenant deleted, every use is [`DbError::Closed`].
+pub type TenantDb = Db<TenantScope>;
+
+/// The application's shared tables, which belong to no tenant. See
+/// [`Tenancy::central`](crate::Tenancy::central).
+pub type CentralDb = Db<CentralScope>;
+
+/// A transaction in a tenant's database.
+pub type TenantTx = Tx<TenantScope>;
+
+/// A transaction in the application's shared tables.
+pub type CentralTx = Tx<CentralScope>;
+
+/// A handle to a database; named [`TenantDb`] or [`CentralDb`].
+///
+/// The two are different types, and neither turns into the other:
+///
+/// ```compile_fail,E0308
+/// # use tenantry::db::{CentralDb, TenantDb};
+/// async fn products(db: TenantDb) {}
+/// async fn leak(central: CentralDb) {
+///     products(central).await;
+/// }
+/// ```
+pub struct Db<S> {
+    engine: Engine,
+    scope: PhantomData<fn() -> S>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Engine {
+    Sqlite(Arc<sqlite::Database>),
+}
+
+impl<S> Db<S> {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            scope: PhantomData,
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        match &self.engine {
+            Engine::Sqlite(database) => database.close(),
+        }
+    }
+
+    /// A statement to be run by itself, with `$1`, `$2`, … where values are bound.
+    ///
+    /// ```
+    /// # use tenantry::db::{DbError, FromRow, TenantDb};
+    /// #[derive(FromRow)]
+    /// struct Product { name: String, code: String }
+    ///
+    /// async fn cheap(db: &TenantDb) -> Result<Vec<Product>, DbError> {
+    ///     db.query("SELECT name, code FROM products WHERE price < $1 ORDER BY name")
+    ///         .bind(rust_decimal::Decimal::from(5))
+    ///         .all()
+    ///         .await
+    /// }
+    /// ```
+    pub fn query(&self, sql: &str) -> Query<'_> {
+        Query::new(Target::Alone(&self.engine), sql.into())
+    }
+
+    /// A statement that was built with sea-query.
+    ///
+    /// ```
+    /// # use tenantry::db::{DbError, TenantDb};
+    /// use sea_query::{Expr, ExprTrait, Query};
+    ///
+    /// async fn count(db: &TenantDb) -> Result<i64, DbError> {
+    ///     let select = Query::select()
+    ///         .expr(Expr::cust("count(*)"))
+    ///         .from("products")
+    ///         .and_where(Expr::col("code").eq("mug"))
+    ///         .take();
+    ///     db.statement(&select).scalar().await
+    /// }
+    /// ```
+    pub fn statement(&self, statement: &impl sea_query::QueryStatementWriter) -> Query<'_> {
+        Query::built(Target::Alone(&self.engine), statement)
+    }
+
+    /// A transaction. It costs nothing until its first statement, and is rolled back when it is
+    /// dropped without a [`commit`](Tx::commit).
+    #[must_use]
+    pub fn begin(&self) -> Tx<S> {
+        let Engine::Sqlite(database) = &self.engine;
+        Tx {
+            inner: sqlite::Transaction::new(database.clone()),
+            scope: PhantomData,
+        }
+    }
+}
+
+impl<S> Clone for Db<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.engine.clone())
+    }
+}
+
+impl<S> fmt::Debug for Db<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").finish_non_exhaustive()
+    }
+}
+
+/// A transaction; named [`TenantTx`] or [`CentralTx`].
+///
+/// After a statement of it has failed, every further one is [`DbError::Aborted`] until it, or the
+/// [`Savepoint`] around that statement, is rolled back: the same on every engine.
+pub struct Tx<S> {
+    inner: sqlite::Transaction,
+    scope: PhantomData<fn() -> S>,
+}
+
+impl<S> Tx<S> {
+    /// A statement of the transaction; as [`Db::query`].
+    pub fn query(&mut self, sql: &str) -> Query<'_> {
+        Query::new(Target::Within(&mut self.inner), sql.into())
+    }
+
+    /// A statement of the transaction that was built with sea-query; as [`Db::statement`].
+    pub fn statement(&mut self, statement: &impl sea_query::QueryStatementWriter) -> Query<'_> {
+        Query::built(Target::Within(&mut self.inner), statement)
+    }
+
+    /// Begins a part that can be rolled back by itself.
+    ///
+    /// # Errors
+    /// When the transaction is aborted or the database fails.
+    pub async fn savepoint(&mut self) -> Result<Savepoint<'_, S>, DbError> {
+        Savepoint::begin(&mut self.inner).await
+    }
+
+    /// Makes the changes lasting and visible.
+    ///
+    /// # Errors
+    /// [`DbError::Aborted`] when a statement had failed; then nothing was changed.
+    pub async fn commit(self) -> Result<(), DbError> {
+        self.inner.commit().await
+    }
+
+    /// Undoes the changes, and waits until that is done.
+    ///
+    /// # Errors
+    /// When the database fails; the changes are undone then too.
+    pub async fn rollback(self) -> Result<(), DbError> {
+        self.inner.rollback().await
+    }
+}
+
+impl<S> fmt::Debug for Tx<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").finish_non_exhaustive()
+    }
+}
+
+/// A part of a transaction, rolled back when it is dropped without a
+/// [`release`](Savepoint::release).
+pub struct Savepoint<'t, S> {
+    inner: &'t mut sqlite::Transaction,
+    depth: u32,
+    open: bool,
+    scope: PhantomData<fn() -> S>,
+}
+
+impl<'t, S> Savepoint<'t, S> {
+    async fn begin(inner: &'t mut sqlite::Transaction) -> Result<Self, DbError> {
+        let depth = inner.savepoint().await?;
+        Ok(Self {
+            inner,
+            depth,
+            open: true,
+            scope: PhantomData,
+        })
+    }
+
+    /// A statement of the transaction; as [`Db::query`].
+    pub fn query(&mut self, sql: &str) -> Query<'_> {
+        Query::new(Target::Within(self.inner), sql.into())
+    }
+
+    /// Begins a savepoint within this one.
+    ///
+    /// # Errors
+    /// When the transaction is aborted or the database fails.
+    pub async fn savepoint(&mut self) -> Result<Savepoint<'_, S>, DbError> {
+        Savepoint::begin(self.inner).await
+    }
+
+    /// Keeps its changes, as far as the transaction around it is committed.
+    ///
+    /// # Errors
+    /// [`DbError::Aborted`] when a statement had failed; then its changes are undone.
+    pub async fn release(mut self) -> Result<(), DbError> {
+        self.open = false;
+        self.inner.release(self.depth).await
+    }
+}
+
+impl<S> Drop for Savepoint<'_, S> {
+    fn drop(&mut self) {
+        if self.open {
+            self.inner.abandon(self.depth);
+        }
+    }
+}
+
+impl<S> fmt::Debug for Savepoint<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Savepoint")
+            .field("depth", &self.depth)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whatever statements of one scope can be run on: a handle, a transaction, a savepoint.
+///
+/// ```
+/// # use tenantry::db::{DbError, Executor, TenantScope};
+/// async fn restock(on: &mut impl Executor<TenantScope>, code: &str) -> Result<u64, DbError> {
+///     on.query("UPDATE products SET stock = 10 WHERE code = $1").bind(code).execute().await
+/// }
+/// ```
+pub trait Executor<S>: Send + sealed::Sealed {
+    /// A statement; as [`Db::query`].
+    fn query(&mut self, sql: &str) -> Query<'_>;
+}
+
+impl<S> Executor<S> for Db<S> {
+    fn query(&mut self, sql: &str) -> Query<'_> {
+        Self::query(self, sql)
+    }
+}
+
+impl<S> Executor<S> for Tx<S> {
+    fn query(&mut self, sql: &str) -> Query<'_> {
+        Self::query(self, sql)
+    }
+}
+
+impl<S> Executor<S> for Savepoint<'_, S> {
+    fn query(&mut self, sql: &str) -> Query<'_> {
+        Self::query(self, sql)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<S> Sealed for super::Db<S> {}
+    impl<S> Sealed for super::Tx<S> {}
+    impl<S> Sealed for super::Savepoint<'_, S> {}
+}

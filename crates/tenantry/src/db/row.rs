@@ -1,0 +1,106 @@
+use super::{DbError, FromValue, ValueRef};
+
+/// One row of an answer, while it is being read.
+#[derive(Debug)]
+pub struct Row<'a>(pub(crate) RowInner<'a>);
+
+#[derive(Debug)]
+pub(crate) enum RowInner<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+}
+
+impl Row<'_> {
+    /// The column called `name`.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it cannot be read as a `T`.
+    pub fn get<T: FromValue>(&self, name: &str) -> Result<T, DbError> {
+        self.field(0, name)
+    }
+
+    /// The column at `index`, counted from zero.
+    ///
+    /// # Errors
+    /// When there are fewer columns, or it cannot be read as a `T`.
+    pub fn at<T: FromValue>(&self, index: usize) -> Result<T, DbError> {
+        T::from_value(self.value(index)?).map_err(|source| DbError::Decode {
+            column: self.name(index).unwrap_or("?").into(),
+            source,
+        })
+    }
+
+    /// The column called `name`, looked for at `hint` first. Used by the `FromRow` derive, whose
+    /// fields mostly stand in the order of the columns.
+    #[doc(hidden)]
+    pub fn field<T: FromValue>(&self, hint: usize, name: &str) -> Result<T, DbError> {
+        if self.name(hint) == Some(name) {
+            return self.at(hint);
+        }
+        let index = (0..self.len())
+            .find(|index| self.name(*index) == Some(name))
+            .ok_or_else(|| DbError::NoColumn(name.into()))?;
+        self.at(index)
+    }
+
+    fn len(&self) -> usize {
+        match &self.0 {
+            RowInner::Sqlite(row) => row.as_ref().column_count(),
+        }
+    }
+
+    fn name(&self, index: usize) -> Option<&str> {
+        match &self.0 {
+            RowInner::Sqlite(row) => row.as_ref().column_name(index).ok(),
+        }
+    }
+
+    fn value(&self, index: usize) -> Result<ValueRef<'_>, DbError> {
+        match &self.0 {
+            RowInner::Sqlite(row) => super::sqlite::read_column(row, index),
+        }
+    }
+}
+
+/// A type that a row can be read as; derive it for a struct whose fields are named like columns.
+///
+/// ```
+/// use tenantry::db::FromRow;
+///
+/// #[derive(FromRow)]
+/// struct Product {
+///     id: uuid::Uuid,
+///     name: String,
+///     #[row(rename = "price_cents")]
+///     price: i64,
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read from a row",
+    note = "derive it: #[derive(FromRow)]; for a single column use .scalar(), for several a tuple"
+)]
+pub trait FromRow: Sized {
+    /// Reads `row` as this type.
+    ///
+    /// # Errors
+    /// When a column is missing or cannot be read as its field's type.
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError>;
+}
+
+macro_rules! from_row_for_tuples {
+    ($($name:ident $index:tt),+) => {
+        impl<$($name: FromValue),+> FromRow for ($($name,)+) {
+            fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+                Ok(($(row.at::<$name>($index)?,)+))
+            }
+        }
+    };
+}
+
+from_row_for_tuples!(A 0);
+from_row_for_tuples!(A 0, B 1);
+from_row_for_tuples!(A 0, B 1, C 2);
+from_row_for_tuples!(A 0, B 1, C 2, D 3);
+from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4);
+from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5);
+from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);

@@ -1,0 +1,160 @@
+//! One connection to one file: how it is opened, and what may be said on it.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rusqlite::{
+    Connection, OpenFlags,
+    config::DbConfig,
+    hooks::{AuthAction, AuthContext, Authorization},
+    limits::Limit,
+};
+
+use super::error::translate;
+use crate::db::DbError;
+
+/// The first SQLite without the bug that can lose commits when a write-ahead log is reset while
+/// another connection writes (<https://www.sqlite.org/wal.html#walresetbug>).
+const OLDEST_SAFE: (i32, &str) = (3_051_003, "3.51.3");
+
+/// How long a statement waits for another process' lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A configured connection. What is said on it is untrusted unless said [`Self::trusted`]ly.
+pub(super) struct Conn {
+    raw: Connection,
+    trusted: Arc<AtomicBool>,
+}
+
+/// Whether opening may make the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Create {
+    /// A missing file is an error: a file that vanished must not come back empty.
+    Never,
+    /// A missing file is made.
+    IfMissing,
+}
+
+/// Whose statements a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// An application's: the library's own tables cannot be written.
+    Application,
+    /// The catalog's.
+    Catalog,
+}
+
+impl Conn {
+    pub(super) fn open(
+        path: &Path,
+        create: Create,
+        owner: Owner,
+        read_only: bool,
+    ) -> Result<Self, DbError> {
+        assert_safe_version()?;
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if create == Create::IfMissing {
+            flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        }
+        let raw = Connection::open_with_flags(path, flags).map_err(translate)?;
+        let trusted = Arc::new(AtomicBool::new(true));
+        configure(&raw, read_only, owner, &trusted).map_err(translate)?;
+        trusted.store(false, Ordering::Relaxed);
+        Ok(Self { raw, trusted })
+    }
+
+    /// The connection as application code may use it.
+    pub(super) fn raw(&self) -> &Connection {
+        &self.raw
+    }
+
+    /// The connection for the library's own statements: transactions, migrations, bookkeeping.
+    pub(super) fn trusted<R>(&self, work: impl FnOnce(&Connection) -> R) -> R {
+        let before = self.trusted.swap(true, Ordering::Relaxed);
+        let result = work(&self.raw);
+        self.trusted.store(before, Ordering::Relaxed);
+        result
+    }
+
+    pub(super) fn control(&self, sql: &str) -> Result<(), DbError> {
+        self.trusted(|raw| raw.prepare_cached(sql)?.execute([]).map(drop))
+            .map_err(translate)
+    }
+}
+
+/// Refuses a SQLite with a known way to lose data.
+pub(crate) fn assert_safe_version() -> Result<(), DbError> {
+    if rusqlite::version_number() < OLDEST_SAFE.0 {
+        return Err(DbError::Engine(
+            format!(
+                "SQLite {} can lose data; at least {} is needed",
+                rusqlite::version(),
+                OLDEST_SAFE.1
+            )
+            .into(),
+        ));
+    }
+    Ok(())
+}
+
+fn configure(
+    raw: &Connection,
+    read_only: bool,
+    owner: Owner,
+    trusted: &Arc<AtomicBool>,
+) -> rusqlite::Result<()> {
+    raw.busy_timeout(BUSY_TIMEOUT)?;
+    raw.set_prepared_statement_cache_capacity(64);
+    raw.pragma_update(None, "journal_mode", "WAL")?;
+    raw.pragma_update(None, "synchronous", "NORMAL")?;
+    raw.pragma_update(None, "foreign_keys", true)?;
+    raw.pragma_update(None, "cache_size", -1024)?;
+    // as PostgreSQL's LIKE
+    raw.pragma_update(None, "case_sensitive_like", true)?;
+    raw.pragma_update(None, "query_only", read_only)?;
+    raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    raw.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // a string in double quotes is a mistake, not a string
+    raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    raw.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    super::functions::register(raw)?;
+    let trusted = trusted.clone();
+    raw.authorizer(Some(move |context: AuthContext<'_>| {
+        authorize(&context, owner, trusted.load(Ordering::Relaxed))
+    }))
+}
+
+/// What a statement may do: read and write rows of this file's tables, and no more. The rest is
+/// what PostgreSQL's request role may not do either.
+fn authorize(context: &AuthContext<'_>, owner: Owner, trusted: bool) -> Authorization {
+    match context.action {
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => Authorization::Deny,
+        _ if trusted => Authorization::Allow,
+        AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+        | AuthAction::Delete { table_name }
+            if owner == Owner::Application && table_name.starts_with("tenantry_") =>
+        {
+            Authorization::Deny
+        }
+        AuthAction::Function { function_name }
+            if function_name.eq_ignore_ascii_case("load_extension") =>
+        {
+            Authorization::Deny
+        }
+        AuthAction::Select
+        | AuthAction::Read { .. }
+        | AuthAction::Recursive
+        | AuthAction::Function { .. }
+        | AuthAction::Insert { .. }
+        | AuthAction::Update { .. }
+        | AuthAction::Delete { .. } => Authorization::Allow,
+        _ => Authorization::Deny,
+    }
+}

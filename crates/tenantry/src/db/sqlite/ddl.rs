@@ -1,0 +1,190 @@
+//! Plain table definitions, said so that SQLite keeps them as strictly as PostgreSQL does.
+//!
+//! SQLite would take `price numeric(12, 2)` and store a floating-point number, take a text for an
+//! integer, and allow NULL in a primary key. So table definitions are rewritten on their way: the
+//! types become those of [STRICT tables], decimals are kept as text with a collation that orders
+//! them by value, primary keys are NOT NULL. What cannot be parsed runs as it stands.
+//!
+//! [STRICT tables]: https://www.sqlite.org/stricttables.html
+
+use sqlparser::{
+    ast::{
+        AlterTableOperation, CharacterLength, ColumnDef, ColumnOption, ColumnOptionDef, CreateTable,
+        DataType, Expr, Ident, ObjectName, Statement, TableConstraint,
+    },
+    dialect::PostgreSqlDialect,
+    parser::Parser,
+};
+
+/// The same migration, as SQLite is to be told it.
+pub(crate) fn for_sqlite(sql: &str) -> String {
+    let Ok(mut statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql) else {
+        return sql.into();
+    };
+    let mut text = String::new();
+    for statement in &mut statements {
+        match statement {
+            Statement::CreateTable(table) => strict(table),
+            Statement::AlterTable(alter) => {
+                for operation in &mut alter.operations {
+                    if let AlterTableOperation::AddColumn { column_def, .. } = operation {
+                        column(column_def);
+                    }
+                }
+            }
+            _ => {}
+        }
+        text.push_str(&statement.to_string());
+        text.push_str(";\n");
+    }
+    text
+}
+
+fn strict(table: &mut CreateTable) {
+    if table.query.is_some() {
+        return; // CREATE TABLE … AS has no types to mend
+    }
+    table.strict = true;
+    let keys: Vec<Ident> = table
+        .constraints
+        .iter()
+        .filter_map(|constraint| match constraint {
+            TableConstraint::PrimaryKey(key) => Some(&key.columns),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|part| match &part.column.expr {
+            Expr::Identifier(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    for definition in &mut table.columns {
+        column(definition);
+        let in_key = keys.contains(&definition.name)
+            || has(definition, |option| matches!(option, ColumnOption::PrimaryKey(_)));
+        if in_key && !has(definition, |option| matches!(option, ColumnOption::NotNull)) {
+            definition.options.push(unnamed(ColumnOption::NotNull));
+        }
+    }
+}
+
+fn has(definition: &ColumnDef, wanted: impl Fn(&ColumnOption) -> bool) -> bool {
+    definition.options.iter().any(|option| wanted(&option.option))
+}
+
+fn unnamed(option: ColumnOption) -> ColumnOptionDef {
+    ColumnOptionDef { name: None, option }
+}
+
+fn column(definition: &mut ColumnDef) {
+    let (stored, extra) = storage(&definition.data_type, &definition.name);
+    if let Some(stored) = stored {
+        definition.data_type = stored;
+    }
+    definition.options.extend(extra.map(unnamed));
+    for option in &mut definition.options {
+        if let ColumnOption::Default(value) = &mut option.option
+            && !matches!(value, Expr::Value(_) | Expr::Nested(_) | Expr::UnaryOp { .. })
+        {
+            // SQLite wants its brackets
+            let bare = std::mem::replace(value, Expr::Identifier(Ident::new("null")));
+            *value = Expr::Nested(Box::new(bare));
+        }
+    }
+}
+
+/// The type a STRICT table keeps a column as, and what else its definition needs.
+fn storage(declared: &DataType, name: &Ident) -> (Option<DataType>, Option<ColumnOption>) {
+    let stored = match declared {
+        DataType::Bool
+        | DataType::Boolean
+        | DataType::SmallInt(_)
+        | DataType::Int2(_)
+        | DataType::Int(_)
+        | DataType::Integer(_)
+        | DataType::Int4(_)
+        | DataType::BigInt(_)
+        | DataType::Int8(_) => DataType::Integer(None),
+        DataType::Real
+        | DataType::Float(_)
+        | DataType::Float4
+        | DataType::Float8
+        | DataType::Double(_)
+        | DataType::DoublePrecision => DataType::Real,
+        DataType::Bytea => DataType::Blob(None),
+        DataType::Numeric(_) | DataType::Decimal(_) => {
+            let collation = ObjectName::from(vec![Ident::new("decimal")]);
+            return (Some(DataType::Text), Some(ColumnOption::Collation(collation)));
+        }
+        DataType::Varchar(length)
+        | DataType::CharacterVarying(length)
+        | DataType::CharVarying(length) => {
+            return (Some(DataType::Text), length.as_ref().and_then(|l| at_most(name, l)));
+        }
+        DataType::Text
+        | DataType::Uuid
+        | DataType::Timestamp(..)
+        | DataType::Date
+        | DataType::JSON
+        | DataType::JSONB => DataType::Text,
+        _ => return (None, None),
+    };
+    (Some(stored), None)
+}
+
+fn at_most(name: &Ident, length: &CharacterLength) -> Option<ColumnOption> {
+    let check = format!("length({name}) <= {length}");
+    let expr = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(&check)
+        .and_then(|mut parser| parser.parse_expr())
+        .ok()?;
+    Some(ColumnOption::Check(sqlparser::ast::CheckConstraint {
+        name: None,
+        expr: Box::new(expr),
+        enforced: None,
+        no_inherit: false,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_sqlite;
+
+    #[test]
+    fn plain_definitions_become_strict_ones() {
+        let sqlite = for_sqlite(
+            "CREATE TABLE products (
+                id uuid PRIMARY KEY, shelf bigint, price numeric(12, 2) NOT NULL DEFAULT 0,
+                code varchar(40), added_on timestamptz NOT NULL DEFAULT now(),
+                sold boolean NOT NULL DEFAULT false, UNIQUE (shelf, code)
+             );
+             CREATE INDEX products_added_on ON products (added_on);
+             ALTER TABLE products ADD COLUMN extra jsonb;",
+        );
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        super::super::functions::register(&connection).unwrap();
+        connection.execute_batch(&sqlite).expect(&sqlite);
+        let insert = |values: &str| {
+            connection.execute(&format!("INSERT INTO products (id, shelf, price, code) VALUES ({values})"), [])
+        };
+        insert("'a', 1, '9.90', 'mug'").unwrap();
+        insert("'b', 'not a number', '1', 'cup'").expect_err("a text in a bigint");
+        insert("NULL, 1, '1', 'cup'").expect_err("NULL as primary key");
+        insert(&format!("'c', 2, '1', '{}'", "x".repeat(41))).expect_err("a varchar too long");
+        insert("'d', 3, '10.00', 'pot'").unwrap();
+        let dearest: String = connection
+            .query_row("SELECT price FROM products ORDER BY price DESC LIMIT 1", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(dearest, "10.00", "ordered by value, kept to the digit");
+        let total: String = connection
+            .query_row("SELECT sum(price) FROM products", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(total, "19.90");
+    }
+
+    #[test]
+    fn what_cannot_be_parsed_stays_as_it_is() {
+        let odd = "CREATE TABLE a (b) WITHOUT ROWID, STRICT; PRAGMA whatever";
+        assert_eq!(for_sqlite(odd), odd);
+    }
+}

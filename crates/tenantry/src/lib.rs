@@ -1,0 +1,16 @@
+//! Multi-tenancy for [axum](https://docs.rs/axum) applications: write the application once, as if
+//! it had a single customer, and run it for any number, each isolated by the means you choose.
+
+mod catalog;
+pub mod db;
+mod failpoint;
+mod isolation;
+pub mod lifecycle;
+pub mod migrate;
+pub mod routing;
+mod tenancy;
+pub mod tenant;
+pub mod users;
+
+pub use tenancy::{Config, OpenError, Tenancy};
+pub use tenant::Tenant;

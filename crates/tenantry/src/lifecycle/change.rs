@@ -1,0 +1,53 @@
+use super::LifecycleError;
+use crate::{
+    Tenancy,
+    catalog::Change,
+    tenant::{Tenant, TenantCode, TenantStatus},
+};
+
+impl Tenancy {
+    /// Stops a tenant: it keeps its data, and answers 503 everywhere within a second.
+    ///
+    /// # Errors
+    /// [`LifecycleError::NotPossible`] when it is not there.
+    pub async fn suspend(&self, tenant: &Tenant) -> Result<(), LifecycleError> {
+        self.change(tenant, Change::Status(TenantStatus::Suspended, TenantStatus::VISIBLE))
+            .await
+    }
+
+    /// Lets a suspended tenant work again.
+    ///
+    /// # Errors
+    /// [`LifecycleError::NotPossible`] when it is not there.
+    pub async fn resume(&self, tenant: &Tenant) -> Result<(), LifecycleError> {
+        self.change(tenant, Change::Status(TenantStatus::Active, TenantStatus::VISIBLE))
+            .await
+    }
+
+    /// Gives a tenant another code. No data moves; the old code is free at once.
+    ///
+    /// # Errors
+    /// [`LifecycleError::CodeTaken`]; [`LifecycleError::NotPossible`] when it is not there.
+    pub async fn rename(&self, tenant: &Tenant, code: &TenantCode) -> Result<(), LifecycleError> {
+        self.change(tenant, Change::Code(code)).await
+    }
+
+    /// Gives a tenant another name for people.
+    ///
+    /// # Errors
+    /// [`LifecycleError::NotPossible`] when it is not there.
+    pub async fn set_name(&self, tenant: &Tenant, name: &str) -> Result<(), LifecycleError> {
+        self.change(tenant, Change::Name(name)).await
+    }
+
+    async fn change(&self, tenant: &Tenant, change: Change<'_>) -> Result<(), LifecycleError> {
+        match self.0.catalog.change(tenant.id(), change).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LifecycleError::NotPossible),
+            Err(error) if error.is_unique("tenantry_tenants", &["code"]) => {
+                Err(LifecycleError::CodeTaken)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

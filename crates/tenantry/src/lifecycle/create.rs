@@ -1,0 +1,144 @@
+use std::sync::Arc;
+
+use chrono::{SubsecRound, Utc};
+
+use super::{LifecycleError, SeedError, lock::TenantLock, recover::finish};
+use crate::{
+    Tenancy,
+    catalog::Change,
+    db::TenantDb,
+    failpoint::failpoint,
+    tenancy::Inner,
+    tenant::{Isolation, Placement, Record, Tenant, TenantCode, TenantId, TenantStatus},
+};
+
+/// A tenant to be made.
+#[derive(Debug, Clone)]
+pub struct NewTenant {
+    code: TenantCode,
+    name: String,
+    isolation: Isolation,
+}
+
+impl NewTenant {
+    /// A tenant with a file of its own.
+    pub fn new(code: TenantCode, name: impl Into<String>) -> Self {
+        Self {
+            code,
+            name: name.into(),
+            isolation: Isolation::File,
+        }
+    }
+
+    /// Another means to keep it apart.
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+}
+
+impl Tenancy {
+    /// Makes a tenant, empty.
+    ///
+    /// # Errors
+    /// [`LifecycleError::CodeTaken`]; and when its place cannot be made.
+    pub async fn create(&self, new: NewTenant) -> Result<Tenant, LifecycleError> {
+        self.create_with(new, |_| async { Ok(()) })
+            .await
+            .map(|(tenant, ())| tenant)
+    }
+
+    /// Makes a tenant, and lets `seed` put into its database what it must have from the start (its
+    /// first user, say). Nobody sees the tenant before that is done; when it fails, there is none.
+    ///
+    /// It goes on to its end when the returned future is dropped.
+    ///
+    /// # Errors
+    /// [`LifecycleError::CodeTaken`]; [`LifecycleError::Seed`] with what `seed` returned; and when
+    /// its place cannot be made.
+    pub async fn create_with<T, F, Fut>(
+        &self,
+        new: NewTenant,
+        seed: F,
+    ) -> Result<(Tenant, T), LifecycleError>
+    where
+        T: Send + 'static,
+        F: FnOnce(TenantDb) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, SeedError>> + Send,
+    {
+        let tenancy = self.clone();
+        tokio::spawn(async move { tenancy.create_here(new, seed).await })
+            .await
+            .unwrap_or(Err(LifecycleError::ShuttingDown))
+    }
+
+    async fn create_here<T, F, Fut>(
+        &self,
+        new: NewTenant,
+        seed: F,
+    ) -> Result<(Tenant, T), LifecycleError>
+    where
+        F: FnOnce(TenantDb) -> Fut,
+        Fut: Future<Output = Result<T, SeedError>>,
+    {
+        let inner = &self.0;
+        let draft = record(inner, new);
+        let lock = self.reserve(&draft).await?;
+        failpoint("create.recorded");
+        let made = async {
+            inner.files.provision(draft.id()).await?;
+            failpoint("create.placed");
+            let db = self.db(&draft).await?;
+            let seeded = seed(db).await.map_err(LifecycleError::Seed)?;
+            failpoint("create.seeded");
+            let active = Change::Status(TenantStatus::Active, &[TenantStatus::Creating]);
+            inner.catalog.change(draft.id(), active).await?;
+            failpoint("create.activated");
+            let tenant = inner.catalog.store().by_id(draft.id()).await?;
+            Ok((tenant.ok_or(LifecycleError::NotPossible)?, seeded))
+        }
+        .await;
+        if made.is_err() {
+            finish(inner, &draft, &lock).await?;
+        }
+        made
+    }
+
+    /// Writes the tenant into the catalog as one that is being made.
+    async fn reserve(&self, draft: &Tenant) -> Result<TenantLock, LifecycleError> {
+        let inner = &self.0;
+        let lock = TenantLock::try_take(inner, draft.id())?.ok_or(LifecycleError::UnderWay)?;
+        let taken = |error: &crate::db::DbError| error.is_unique("tenantry_tenants", &["code"]);
+        match inner.catalog.store().insert(draft).await {
+            Err(error) if taken(&error) => {}
+            other => return Ok(other.map(|()| lock)?),
+        }
+        // taken, but perhaps by one that a killed process left half made or half erased
+        let holder = inner.catalog.store().by_code(draft.code()).await?;
+        if let Some(holder) = holder.filter(|holder| !holder.status().is_visible()) {
+            if let Some(lock) = TenantLock::try_take(inner, holder.id())? {
+                finish(inner, &holder, &lock).await?;
+            }
+        }
+        match inner.catalog.store().insert(draft).await {
+            Err(error) if taken(&error) => Err(LifecycleError::CodeTaken),
+            other => Ok(other.map(|()| lock)?),
+        }
+    }
+}
+
+fn record(inner: &Arc<Inner>, new: NewTenant) -> Tenant {
+    Tenant::new(Record {
+        id: TenantId::generate(),
+        code: new.code,
+        name: new.name,
+        status: TenantStatus::Creating,
+        placement: Placement {
+            isolation: new.isolation,
+            server: "local".into(),
+        },
+        schema_version: inner.tenant_version.clone(),
+        created_at: Utc::now().trunc_subsecs(6),
+    })
+}

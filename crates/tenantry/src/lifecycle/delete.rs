@@ -1,0 +1,33 @@
+use super::{LifecycleError, lock::TenantLock, recover::finish};
+use crate::{
+    Tenancy,
+    catalog::Change,
+    failpoint::failpoint,
+    tenant::{Tenant, TenantStatus},
+};
+
+impl Tenancy {
+    /// Erases a tenant with everything it has. From its first moment on nobody finds the tenant
+    /// any more, and it cannot be undone.
+    ///
+    /// It goes on to its end when the returned future is dropped.
+    ///
+    /// # Errors
+    /// [`LifecycleError::NotPossible`] when it is not there; [`LifecycleError::UnderWay`] when
+    /// another process is at it.
+    pub async fn delete(&self, tenant: &Tenant) -> Result<(), LifecycleError> {
+        let (tenancy, tenant) = (self.clone(), tenant.clone());
+        tokio::spawn(async move {
+            let inner = &tenancy.0;
+            let lock = TenantLock::try_take(inner, tenant.id())?.ok_or(LifecycleError::UnderWay)?;
+            let deleting = Change::Status(TenantStatus::Deleting, TenantStatus::VISIBLE);
+            if !inner.catalog.change(tenant.id(), deleting).await? {
+                return Err(LifecycleError::NotPossible);
+            }
+            failpoint("delete.recorded");
+            finish(inner, &tenant, &lock).await
+        })
+        .await
+        .unwrap_or(Err(LifecycleError::ShuttingDown))
+    }
+}

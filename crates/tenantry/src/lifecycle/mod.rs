@@ -1,0 +1,46 @@
+//! Tenants come, change and go.
+//!
+//! What has several steps is recorded in the catalog before its first and after its last, under a
+//! lock that the system takes back when the process dies: whoever finds a record without its lock
+//! finishes the operation or undoes it. A tenant half made or half erased is seen by nobody.
+
+mod change;
+mod create;
+mod delete;
+mod lock;
+mod recover;
+
+pub use create::NewTenant;
+pub(crate) use recover::recover;
+
+use crate::{db::DbError, migrate::MigrateError};
+
+/// An error of the application's own, from the seeding of a tenant.
+pub type SeedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a tenant could not be made, changed or erased.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LifecycleError {
+    /// Another tenant has that code.
+    #[error("the code is taken")]
+    CodeTaken,
+    /// There is no such tenant, or none that this can be done with in its present status.
+    #[error("there is no such tenant, or its status does not allow that")]
+    NotPossible,
+    /// Another process is making or erasing that tenant at this moment.
+    #[error("another operation on the tenant is under way")]
+    UnderWay,
+    /// The application's seeding failed. The tenant was not made.
+    #[error("{0}")]
+    Seed(SeedError),
+    /// The tenant's database could not be made.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// A database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The process is shutting down. What was begun is finished or undone at the next start.
+    #[error("shutting down")]
+    ShuttingDown,
+}

@@ -1,0 +1,144 @@
+//! From a request to the handler of the right table: the tenant is found here, once.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use tower::ServiceExt;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+use super::{Problem, Resolvers, resolver::Claim};
+use crate::{
+    Tenancy,
+    tenant::{Tenant, TenantStatus},
+};
+
+/// How a problem is shown to people.
+pub(super) type PageOf = fn(&Problem) -> Response;
+
+/// What a request was found to be for. Extractors read it.
+#[derive(Clone)]
+pub(super) struct Resolved {
+    pub(super) tenancy: Tenancy,
+    pub(super) tenant: Option<Tenant>,
+}
+
+struct Tables {
+    central: Router,
+    tenant: Router,
+    tenancy: Tenancy,
+    resolvers: Resolvers,
+}
+
+pub(super) fn assemble(
+    central: Router,
+    tenant: Router,
+    unresolved: Router,
+    tenancy: Tenancy,
+    resolvers: Resolvers,
+    page: Option<PageOf>,
+) -> Router {
+    let closed = |router: Router| {
+        router
+            .fallback(async || Problem::not_found())
+            .method_not_allowed_fallback(async || Problem::method_not_allowed())
+    };
+    let tables = Arc::new(Tables {
+        central: closed(central),
+        tenant: closed(tenant),
+        tenancy: tenancy.clone(),
+        resolvers,
+    });
+    let everything = unresolved
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(axum::Extension(Resolved {
+            tenancy,
+            tenant: None,
+        }))
+        .fallback(move |request: Request| dispatch(tables.clone(), request))
+        .layer(CatchPanicLayer::custom(|_| Problem::failed().into_response()));
+    match page {
+        Some(page) => everything.layer(middleware::from_fn_with_state(page, show_page)),
+        None => everything,
+    }
+}
+
+async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let tenant = match find(&tables, tables.resolvers.resolve(&parts)).await {
+        Ok(tenant) => tenant,
+        Err(problem) => return problem.into_response(),
+    };
+    let span = match &tenant {
+        Some(tenant) => {
+            tracing::info_span!("request", tenant = %tenant.code(), method = %parts.method, path = parts.uri.path())
+        }
+        None => tracing::info_span!("request", method = %parts.method, path = parts.uri.path()),
+    };
+    let table = if tenant.is_some() {
+        tables.tenant.clone()
+    } else {
+        tables.central.clone()
+    };
+    parts.extensions.insert(Resolved {
+        tenancy: tables.tenancy.clone(),
+        tenant,
+    });
+    let request = Request::from_parts(parts, body);
+    match table.oneshot(request).instrument(span).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+async fn find(tables: &Tables, claim: Claim) -> Result<Option<Tenant>, Problem> {
+    let code = match claim {
+        Claim::Central => return Ok(None),
+        Claim::Code(code) => code,
+        Claim::Nobody => return Err(Problem::tenant_not_found()),
+        Claim::Conflict => return Err(Problem::tenant_conflict()),
+    };
+    let tenant = tables
+        .tenancy
+        .tenant(&code)
+        .await?
+        .ok_or_else(Problem::tenant_not_found)?;
+    match tenant.status() {
+        TenantStatus::Active => Ok(Some(tenant)),
+        TenantStatus::Suspended => Err(Problem::tenant_suspended()),
+        TenantStatus::Creating | TenantStatus::Deleting => Err(Problem::tenant_not_found()),
+    }
+}
+
+async fn show_page(State(page): State<PageOf>, request: Request, next: Next) -> Response {
+    let wants = !request.uri().path().starts_with("/api/") && wants_html(request.headers());
+    let response = next.run(request).await;
+    if !wants {
+        return response;
+    }
+    let Some(problem) = response.extensions().get::<Problem>() else {
+        return response;
+    };
+    let mut shown = page(problem);
+    *shown.status_mut() = problem.status();
+    for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+        if let Some(value) = response.headers().get(&name) {
+            shown.headers_mut().insert(name, value.clone());
+        }
+    }
+    shown.map(Body::new)
+}
+
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}

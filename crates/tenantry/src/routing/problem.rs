@@ -1,0 +1,302 @@
+use std::collections::BTreeMap;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::{
+    db::DbError,
+    lifecycle::LifecycleError,
+    users::{PasswordError, SignInError, UserError},
+};
+
+/// An error as a client sees it: `application/problem+json`
+/// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+///
+/// What went wrong inside is logged, never told: errors of the library turn into problems that
+/// name no tenant, statement or path.
+///
+/// ```
+/// use axum::http::StatusCode;
+/// use tenantry::routing::Problem;
+///
+/// let problem = Problem::new(StatusCode::CONFLICT, "code-taken", "There is a product with that code.");
+/// assert_eq!(problem.slug(), "code-taken");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    slug: &'static str,
+    detail: String,
+    errors: BTreeMap<String, Vec<String>>,
+    retry_after: Option<u32>,
+}
+
+impl Problem {
+    /// A problem of the kind `slug`, which is stable and for programs; `detail` is for people.
+    pub fn new(status: StatusCode, slug: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            slug,
+            detail: detail.into(),
+            errors: BTreeMap::new(),
+            retry_after: None,
+        }
+    }
+
+    /// 404: no such object, or one of another tenant. There is exactly one such answer.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here.")
+    }
+
+    /// 403: the user may not do that.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "You may not do that.")
+    }
+
+    /// 401: nobody is signed in.
+    #[must_use]
+    pub fn authentication_required() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "authentication-required",
+            "Sign in, and send the token as Authorization: Bearer.",
+        )
+    }
+
+    /// 401: the credentials are not good here.
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid-token",
+            "The token is unknown here or has expired.",
+        )
+    }
+
+    /// 401: wrong address or password, which is not told.
+    #[must_use]
+    pub fn invalid_credentials() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid-credentials",
+            "The e-mail address or the password is wrong.",
+        )
+    }
+
+    /// 404: a route of tenants, and no tenant named.
+    #[must_use]
+    pub fn tenant_required() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "tenant-required",
+            "This belongs to a tenant: use its host name, or name it in a header.",
+        )
+    }
+
+    /// 404: no such tenant.
+    #[must_use]
+    pub fn tenant_not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "tenant-not-found",
+            "There is no such tenant.",
+        )
+    }
+
+    pub(super) fn tenant_conflict() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "tenant-conflict",
+            "The request names two different tenants.",
+        )
+    }
+
+    pub(super) fn tenant_suspended() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "tenant-suspended",
+            "This is suspended at the moment.",
+        )
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "That method is not possible here.",
+        )
+    }
+
+    /// 422: what was sent cannot be taken; `errors` says why, by field.
+    #[must_use]
+    pub fn invalid(errors: BTreeMap<String, Vec<String>>) -> Self {
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "Some of what was sent cannot be taken.",
+        );
+        problem.errors = errors;
+        problem
+    }
+
+    /// 422, because of one field.
+    pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::invalid(BTreeMap::from([(field.into(), vec![message.into()])]))
+    }
+
+    /// 503: it will pass.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "This cannot be done right now. Try again in a moment.",
+        );
+        problem.retry_after = Some(1);
+        problem
+    }
+
+    /// 500: a mistake of ours. `error` is logged.
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "internal error");
+        Self::failed()
+    }
+
+    pub(super) fn failed() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong here.",
+        )
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The kind of problem, for programs.
+    #[must_use]
+    pub fn slug(&self) -> &'static str {
+        self.slug
+    }
+
+    /// What happened, for people.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What is wrong with each field, for 422.
+    #[must_use]
+    pub fn errors(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.errors
+    }
+
+    /// The status in words, for people.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("Error")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("/problems/{}", self.slug),
+            "title": self.title(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            body["errors"] = json!(self.errors);
+        }
+        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, content_type, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        // for whoever would rather show a page
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match &error {
+            DbError::NotFound => Self::not_found(),
+            DbError::NulInText => {
+                Self::invalid_field("text", "must not contain a NUL character")
+            }
+            DbError::Busy | DbError::Closed | DbError::Missing(_) => {
+                tracing::warn!(%error, "unavailable");
+                Self::unavailable()
+            }
+            DbError::Full => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "storage-full",
+                "There is no room left to store this.",
+            ),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<SignInError> for Problem {
+    fn from(error: SignInError) -> Self {
+        match error {
+            SignInError::InvalidCredentials => Self::invalid_credentials(),
+            SignInError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::EmailTaken => Self::new(
+                StatusCode::CONFLICT,
+                "email-taken",
+                "There is a user with that e-mail address.",
+            ),
+            UserError::Password(error) => error.into(),
+            UserError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::TooLong => Self::invalid_field("password", "is too long"),
+            PasswordError::Unavailable => Self::unavailable(),
+        }
+    }
+}
+
+impl From<LifecycleError> for Problem {
+    fn from(error: LifecycleError) -> Self {
+        match error {
+            LifecycleError::CodeTaken => Self::new(
+                StatusCode::CONFLICT,
+                "code-taken",
+                "That code is taken.",
+            ),
+            LifecycleError::NotPossible => Self::tenant_not_found(),
+            LifecycleError::UnderWay | LifecycleError::ShuttingDown => Self::unavailable(),
+            LifecycleError::Db(error) => error.into(),
+            other => Self::internal(&other),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+use axum::http::{HeaderMap, HeaderName, header, request::Parts};
+
+use super::host::Host;
+use crate::tenant::TenantCode;
+
+/// Where a request may name its tenant.
+///
+/// All that are given are asked. When several name a tenant it must be the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Resolvers(Vec<Resolver>);
+
+#[derive(Debug, Clone)]
+enum Resolver {
+    Subdomain(String),
+    Header(HeaderName),
+}
+
+/// What a request says about its tenant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// That it is for no tenant.
+    Central,
+    /// That it is for this one, if there is such a tenant.
+    Code(TenantCode),
+    /// Something by which no tenant can be meant.
+    Nobody,
+    /// Two different ones.
+    Conflict,
+}
+
+impl Resolvers {
+    /// None yet: every request is for nobody.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `acme.example.com` is `acme`'s, where `base` is `example.com`. The base itself, and a bare
+    /// IP address, are central. Case, port and a trailing dot do not matter; any other host is
+    /// nobody's. `X-Forwarded-Host` is not looked at.
+    #[must_use]
+    pub fn subdomain(mut self, base: &str) -> Self {
+        self.0.push(Resolver::Subdomain(base.to_ascii_lowercase()));
+        self
+    }
+
+    /// `Tenant-Code: acme`, where `name` is `Tenant-Code`.
+    ///
+    /// # Panics
+    /// When `name` is no header name.
+    #[must_use]
+    pub fn header(mut self, name: &str) -> Self {
+        let parsed = name.parse();
+        assert!(parsed.is_ok(), "{name:?} is no header name");
+        self.0.extend(parsed.ok().map(Resolver::Header));
+        self
+    }
+
+    /// What the request says, taken together. Whatever cannot be understood is nobody's.
+    pub(super) fn resolve(&self, parts: &Parts) -> Claim {
+        let mut sum = None;
+        for resolver in &self.0 {
+            let Some(claim) = resolver.claim(parts) else { continue };
+            sum = Some(match (sum, claim) {
+                (None, claim) | (Some(Claim::Central), claim) => claim,
+                (Some(before), Claim::Central) => before,
+                (Some(Claim::Code(before)), Claim::Code(claim)) if before == claim => {
+                    Claim::Code(before)
+                }
+                (Some(Claim::Code(_) | Claim::Conflict), Claim::Code(_) | Claim::Conflict) => {
+                    Claim::Conflict
+                }
+                (Some(Claim::Nobody), _) | (_, Claim::Nobody) => Claim::Nobody,
+            });
+        }
+        sum.unwrap_or(Claim::Nobody)
+    }
+}
+
+impl Resolver {
+    /// `None` when the request does not speak of it.
+    fn claim(&self, parts: &Parts) -> Option<Claim> {
+        match self {
+            Self::Subdomain(base) => Some(host_claim(parts, base)),
+            Self::Header(name) => header_claim(&parts.headers, name),
+        }
+    }
+}
+
+fn host_claim(parts: &Parts, base: &str) -> Claim {
+    let stated = match parts.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => single(&parts.headers, &header::HOST),
+    };
+    match stated.and_then(Host::parse) {
+        None => Claim::Nobody,
+        Some(Host::Address(_)) => Claim::Central,
+        Some(Host::Name(name)) if name == base => Claim::Central,
+        Some(Host::Name(name)) => name
+            .strip_suffix(base)
+            .and_then(|rest| rest.strip_suffix('.'))
+            .map_or(Claim::Nobody, code_claim),
+    }
+}
+
+fn header_claim(headers: &HeaderMap, name: &HeaderName) -> Option<Claim> {
+    headers.contains_key(name).then(|| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next();
+        if values.any(|value| Some(value) != first) {
+            return Claim::Conflict;
+        }
+        first
+            .and_then(|value| value.to_str().ok())
+            .map_or(Claim::Nobody, |text| {
+                code_claim(&text.trim().to_ascii_lowercase())
+            })
+    })
+}
+
+fn code_claim(text: &str) -> Claim {
+    TenantCode::new(text).map_or(Claim::Nobody, Claim::Code)
+}
+
+/// The header's value, if it is there once and is text.
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    values.next().is_none().then(|| value.to_str().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::{Claim, Resolvers};
+
+    fn claim(headers: &[(&str, &str)]) -> Claim {
+        let mut request = Request::builder().uri("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        Resolvers::new()
+            .subdomain("localhost")
+            .header("Tenant-Code")
+            .resolve(&parts)
+    }
+
+    fn acme() -> Claim {
+        Claim::Code("acme".parse().unwrap())
+    }
+
+    #[test]
+    fn host_and_header_name_tenants() {
+        assert_eq!(claim(&[("host", "localhost:8000")]), Claim::Central);
+        assert_eq!(claim(&[("host", "127.0.0.1:8000")]), Claim::Central);
+        assert_eq!(claim(&[("host", "Acme.localhost")]), acme());
+        assert_eq!(claim(&[("host", "127.0.0.1"), ("tenant-code", "ACME")]), acme());
+        assert_eq!(claim(&[("host", "acme.localhost"), ("tenant-code", "acme")]), acme());
+    }
+
+    #[test]
+    fn two_tenants_are_a_conflict_and_nonsense_is_nobody() {
+        let both = [("host", "acme.localhost"), ("tenant-code", "globex")];
+        assert_eq!(claim(&both), Claim::Conflict);
+        let twice = [("host", "localhost"), ("tenant-code", "acme"), ("tenant-code", "globex")];
+        assert_eq!(claim(&twice), Claim::Conflict);
+        for nobody in [
+            &[("host", "example.com")][..],
+            &[("host", "a.b.localhost")],
+            &[("host", "acmelocalhost")],
+            &[("host", ".localhost")],
+            &[("host", "www.localhost")],
+            &[("host", "acme.localhost"), ("host", "globex.localhost")],
+            &[("host", "localhost"), ("tenant-code", "x'; DROP")],
+            &[("host", "acme.localhost"), ("tenant-code", "")],
+            &[("host", "example.com"), ("tenant-code", "acme")],
+            &[],
+        ] {
+            assert_eq!(claim(nobody), Claim::Nobody, "{nobody:?}");
+        }
+    }
+}

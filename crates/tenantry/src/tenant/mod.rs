@@ -1,0 +1,24 @@
+//! Who a tenant is: its id, code, status and placement.
+//!
+//! This module knows nothing of databases, HTTP or the rest of the library; everything else knows it.
+
+mod code;
+mod id;
+mod placement;
+mod record;
+mod status;
+
+pub use code::{CodeError, RESERVED_CODES, TenantCode};
+pub use id::TenantId;
+pub use placement::{Isolation, Placement};
+pub use record::Tenant;
+pub(crate) use record::Record;
+pub use status::TenantStatus;
+
+/// A word of a closed list (a status, an isolation) that is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} is none of: {expected}")]
+pub struct UnknownWord {
+    pub(crate) given: String,
+    pub(crate) expected: &'static str,
+}

@@ -1,0 +1,317 @@
+use chrono::{DateTime, SubsecRound, Utc};
+use uuid::Uuid;
+
+use super::{PasswordError, Passwords};
+use crate::db::{DbError, Executor, FromRow, Row, TenantScope};
+
+/// Somebody who can sign in to a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct User {
+    /// Its identity within the tenant.
+    pub id: Uuid,
+    /// The address, in lower case; unique within the tenant.
+    pub email: String,
+    /// The given name.
+    pub first_name: String,
+    /// The family name; empty where there is none.
+    pub last_name: String,
+    /// The role, one of the application's own words.
+    pub role: String,
+    /// Whether it may sign in.
+    pub active: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl FromRow for User {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            id: row.field(0, "id")?,
+            email: row.field(1, "email")?,
+            first_name: row.field(2, "first_name")?,
+            last_name: row.field(3, "last_name")?,
+            role: row.field(4, "role")?,
+            active: row.field(5, "active")?,
+            created_at: row.field(6, "created_at")?,
+        })
+    }
+}
+
+/// An account to be made. The password is hashed when it is.
+#[derive(Clone)]
+pub struct NewUser {
+    /// The address.
+    pub email: String,
+    /// The password in clear.
+    pub password: String,
+    /// The given name.
+    pub first_name: String,
+    /// The family name, or nothing.
+    pub last_name: String,
+    /// The role.
+    pub role: String,
+}
+
+/// What is to be changed of an account; `None` stays as it is.
+#[derive(Clone, Default)]
+pub struct UserChange {
+    /// The address.
+    pub email: Option<String>,
+    /// The password in clear; a new one ends every token.
+    pub password: Option<String>,
+    /// The given name.
+    pub first_name: Option<String>,
+    /// The family name.
+    pub last_name: Option<String>,
+    /// The role.
+    pub role: Option<String>,
+    /// Whether it may sign in; `false` ends every token.
+    pub active: Option<bool>,
+}
+
+/// Why an account could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserError {
+    /// Another account of the tenant has that address.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// The password cannot be taken.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The database failed.
+    #[error(transparent)]
+    Db(DbError),
+}
+
+impl From<DbError> for UserError {
+    fn from(error: DbError) -> Self {
+        if error.is_unique("users", &["email"]) {
+            Self::EmailTaken
+        } else {
+            Self::Db(error)
+        }
+    }
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// No such account, a wrong password, or an account that is not active: which, is not told.
+    #[error("invalid credentials")]
+    InvalidCredentials,
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+const COLUMNS: &str = "id, email, first_name, last_name, role, active, created_at";
+
+/// The accounts of one tenant, through a handle or a transaction of its database.
+///
+/// ```
+/// # use tenantry::{Tenancy, Tenant, users::{NewUser, SignInError, User, Users}};
+/// async fn sign_in(tenancy: &Tenancy, tenant: &Tenant) -> Result<User, SignInError> {
+///     let mut db = tenancy.db(tenant).await?;
+///     Users::on(&mut db).sign_in(tenancy.passwords(), "ann@example.com", "secret").await
+/// }
+/// ```
+pub struct Users<'e, E>(&'e mut E);
+
+impl<'e, E: Executor<TenantScope>> Users<'e, E> {
+    /// The accounts that `executor` reaches.
+    pub fn on(executor: &'e mut E) -> Self {
+        Self(executor)
+    }
+
+    /// The account of that id.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`].
+    pub async fn get(&mut self, id: Uuid) -> Result<User, DbError> {
+        self.0
+            .query(&format!("SELECT {COLUMNS} FROM users WHERE id = $1"))
+            .bind(id)
+            .one()
+            .await
+    }
+
+    /// The account of that address.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`].
+    pub async fn by_email(&mut self, email: &str) -> Result<User, DbError> {
+        self.0
+            .query(&format!("SELECT {COLUMNS} FROM users WHERE email = $1"))
+            .bind(normalise(email))
+            .one()
+            .await
+    }
+
+    /// Every account, by address.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn all(&mut self) -> Result<Vec<User>, DbError> {
+        self.0
+            .query(&format!("SELECT {COLUMNS} FROM users ORDER BY email"))
+            .all()
+            .await
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`UserError::EmailTaken`].
+    pub async fn create(&mut self, passwords: &Passwords, new: NewUser) -> Result<User, UserError> {
+        let hash = passwords.hash(&new.password).await?;
+        self.create_hashed(new, hash).await
+    }
+
+    /// Makes an account whose password was hashed before, outside of a transaction: hashing takes
+    /// long. `new.password` is not looked at.
+    ///
+    /// # Errors
+    /// [`UserError::EmailTaken`].
+    pub async fn create_hashed(&mut self, new: NewUser, hash: String) -> Result<User, UserError> {
+        let user = User {
+            id: Uuid::now_v7(),
+            email: normalise(&new.email),
+            first_name: new.first_name,
+            last_name: new.last_name,
+            role: new.role,
+            active: true,
+            created_at: Utc::now().trunc_subsecs(6),
+        };
+        self.0
+            .query(
+                "INSERT INTO users
+                    (id, email, password_hash, first_name, last_name, role, active, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(user.id)
+            .bind(&user.email)
+            .bind(hash)
+            .bind(&user.first_name)
+            .bind(&user.last_name)
+            .bind(&user.role)
+            .bind(user.active)
+            .bind(user.created_at)
+            .execute()
+            .await?;
+        Ok(user)
+    }
+
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// [`UserError::EmailTaken`]; [`DbError::NotFound`].
+    pub async fn change(
+        &mut self,
+        passwords: &Passwords,
+        id: Uuid,
+        change: UserChange,
+    ) -> Result<User, UserError> {
+        let hash = match &change.password {
+            Some(password) => Some(passwords.hash(password).await?),
+            None => None,
+        };
+        let ends_tokens = hash.is_some() || change.active == Some(false);
+        let user = self
+            .0
+            .query(&format!(
+                "UPDATE users SET email = coalesce($2, email),
+                    password_hash = coalesce($3, password_hash),
+                    first_name = coalesce($4, first_name), last_name = coalesce($5, last_name),
+                    role = coalesce($6, role), active = coalesce($7, active)
+                 WHERE id = $1 RETURNING {COLUMNS}"
+            ))
+            .bind(id)
+            .bind(change.email.as_deref().map(normalise))
+            .bind(hash)
+            .bind(change.first_name)
+            .bind(change.last_name)
+            .bind(change.role)
+            .bind(change.active)
+            .one()
+            .await?;
+        if ends_tokens {
+            self.0
+                .query("DELETE FROM tokens WHERE user_id = $1")
+                .bind(id)
+                .execute()
+                .await?;
+        }
+        Ok(user)
+    }
+
+    /// Removes an account with its tokens.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`]; [`DbError::ForeignKey`] when rows of the application's still name it.
+    pub async fn delete(&mut self, id: Uuid) -> Result<(), DbError> {
+        let gone = self
+            .0
+            .query("DELETE FROM users WHERE id = $1")
+            .bind(id)
+            .execute()
+            .await?;
+        if gone == 0 {
+            return Err(DbError::NotFound);
+        }
+        Ok(())
+    }
+
+    /// Checks an address and a password.
+    ///
+    /// # Errors
+    /// [`SignInError::InvalidCredentials`], after the same work whatever is wrong.
+    pub async fn sign_in(
+        &mut self,
+        passwords: &Passwords,
+        email: &str,
+        password: &str,
+    ) -> Result<User, SignInError> {
+        let found: Option<Account> = match self
+            .0
+            .query(&format!(
+                "SELECT {COLUMNS}, password_hash FROM users WHERE email = $1"
+            ))
+            .bind(normalise(email))
+            .optional()
+            .await
+        {
+            Err(DbError::NulInText) => None, // nobody has such an address
+            other => other?,
+        };
+        let usable = found.filter(|account| account.user.active);
+        let hash = usable.as_ref().map(|account| account.password_hash.as_str());
+        if !passwords.verify(password, hash).await {
+            return Err(SignInError::InvalidCredentials);
+        }
+        usable
+            .map(|account| account.user)
+            .ok_or(SignInError::InvalidCredentials)
+    }
+}
+
+struct Account {
+    user: User,
+    password_hash: String,
+}
+
+impl FromRow for Account {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            user: User::from_row(row)?,
+            password_hash: row.field(7, "password_hash")?,
+        })
+    }
+}
+
+/// Addresses are compared without regard to case.
+fn normalise(email: &str) -> String {
+    email.trim().to_lowercase()
+}
