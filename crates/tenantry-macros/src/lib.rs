@@ -86,7 +86,10 @@ fn read(position: usize, field: &Field) -> Result<Tokens, Error> {
         })?;
     }
     if flatten && rename.is_some() {
-        return Err(Error::new(ident.span(), "a flattened field has no column to rename"));
+        return Err(Error::new(
+            ident.span(),
+            "a flattened field has no column to rename",
+        ));
     }
     // spanned at the type, so that a type that cannot be read is what the compiler points at
     let span = field.ty.span();

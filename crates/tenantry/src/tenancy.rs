@@ -103,8 +103,7 @@ impl Tenancy {
         if !tenancy.0.data.join("central.db").exists() {
             return Err(OpenError::NotSetUp(tenancy.0.data.clone()));
         }
-        let ledger =
-            pending_on_sqlite(&tenancy.0.central, &tenancy.0.central_migrations).await?;
+        let ledger = pending_on_sqlite(&tenancy.0.central, &tenancy.0.central_migrations).await?;
         if !ledger.pending.is_empty() {
             return Err(OpenError::Pending(ledger.pending));
         }
@@ -117,9 +116,11 @@ impl Tenancy {
     /// When the place cannot be written, or a migration fails.
     pub async fn set_up(config: Config) -> Result<Self, OpenError> {
         for folder in ["tenants", "locks"] {
-            std::fs::create_dir_all(config.data.join(folder)).map_err(|source| OpenError::Folder {
-                path: config.data.clone(),
-                source,
+            std::fs::create_dir_all(config.data.join(folder)).map_err(|source| {
+                OpenError::Folder {
+                    path: config.data.clone(),
+                    source,
+                }
             })?;
         }
         let tenancy = Self::prepare(config, Create::IfMissing)?;
@@ -137,7 +138,11 @@ impl Tenancy {
         let tenant_migrations = Arc::new(config.tenant_migrations);
         Ok(Self(Arc::new(Inner {
             catalog: Catalog::new(store),
-            files: Files::new(&config.data, tenant_migrations.clone(), config.most_open_files),
+            files: Files::new(
+                &config.data,
+                tenant_migrations.clone(),
+                config.most_open_files,
+            ),
             passwords: Passwords::new(),
             central,
             central_migrations: Arc::new(config.central_migrations),

@@ -45,7 +45,11 @@ impl Catalog {
             return Ok(known);
         }
         let seen = self.cache.generation();
-        let found = self.store.by_code(code).await?.filter(|tenant| tenant.status().is_visible());
+        let found = self
+            .store
+            .by_code(code)
+            .await?
+            .filter(|tenant| tenant.status().is_visible());
         self.cache.insert(code, found.clone(), seen);
         Ok(found)
     }

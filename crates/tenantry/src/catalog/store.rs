@@ -33,7 +33,9 @@ impl Store {
 
     pub(crate) async fn by_code(&self, code: &TenantCode) -> Result<Option<Tenant>, DbError> {
         self.0
-            .query(&format!("SELECT {COLUMNS} FROM tenantry_tenants WHERE code = $1"))
+            .query(&format!(
+                "SELECT {COLUMNS} FROM tenantry_tenants WHERE code = $1"
+            ))
             .bind(code.as_str())
             .optional()
             .await
@@ -41,7 +43,9 @@ impl Store {
 
     pub(crate) async fn by_id(&self, id: TenantId) -> Result<Option<Tenant>, DbError> {
         self.0
-            .query(&format!("SELECT {COLUMNS} FROM tenantry_tenants WHERE id = $1"))
+            .query(&format!(
+                "SELECT {COLUMNS} FROM tenantry_tenants WHERE id = $1"
+            ))
             .bind(*id.as_uuid())
             .optional()
             .await
@@ -50,7 +54,9 @@ impl Store {
     /// All tenants, by code.
     pub(crate) async fn all(&self) -> Result<Vec<Tenant>, DbError> {
         self.0
-            .query(&format!("SELECT {COLUMNS} FROM tenantry_tenants ORDER BY code"))
+            .query(&format!(
+                "SELECT {COLUMNS} FROM tenantry_tenants ORDER BY code"
+            ))
             .all()
             .await
     }
@@ -171,7 +177,8 @@ impl FromRow for Tenant {
         let created_at: DateTime<Utc> = row.at(7)?;
         Ok(Self::new(crate::tenant::Record {
             id: row.at::<Uuid>(0)?.into(),
-            code: TenantCode::new(&row.at::<String>(1)?).map_err(|error| corrupt(Box::new(error)))?,
+            code: TenantCode::new(&row.at::<String>(1)?)
+                .map_err(|error| corrupt(Box::new(error)))?,
             name: row.at(2)?,
             status: row.at::<String>(3)?.parse().map_err(word)?,
             placement: Placement {

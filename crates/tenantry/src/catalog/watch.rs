@@ -15,7 +15,9 @@ pub(crate) async fn watch(tenancy: Weak<Inner>, mut seen: i64) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(tenancy) = tenancy.upgrade() else { return };
+        let Some(tenancy) = tenancy.upgrade() else {
+            return;
+        };
         match follow(&tenancy, seen).await {
             Ok(latest) => seen = latest,
             Err(DbError::Closed) => return,

@@ -248,9 +248,7 @@ impl FromValue for f64 {
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         match value {
             ValueRef::Float(number) => Ok(number),
-            ValueRef::Decimal(number) => {
-                number.try_into().map_err(|_| ValueError::Form("f64"))
-            }
+            ValueRef::Decimal(number) => number.try_into().map_err(|_| ValueError::Form("f64")),
             other => Err(mismatch(&other, "f64")),
         }
     }
@@ -373,7 +371,10 @@ mod tests {
             Value::from(serde_json::json!({"a": ["\0"]})),
             Value::from(serde_json::json!({"\0": 1})),
         ] {
-            assert!(matches!(value.check(), Err(DbError::NulInText)), "{value:?}");
+            assert!(
+                matches!(value.check(), Err(DbError::NulInText)),
+                "{value:?}"
+            );
         }
         assert!(Value::from("plain").check().is_ok());
     }

@@ -71,7 +71,9 @@ impl Files {
         // One in use is put back, and the limit exceeded for as long as it is.
         let mut in_use = 0;
         while open.len() > self.most_open && in_use < 8 {
-            let Some((id, file)) = open.pop_lru() else { break };
+            let Some((id, file)) = open.pop_lru() else {
+                break;
+            };
             if Arc::strong_count(&file) > 1 || Arc::strong_count(&file.database) > 1 {
                 open.push(id, file);
                 in_use += 1;
@@ -134,7 +136,12 @@ impl Files {
         self.close(id);
         let path = self.path(id);
         blocking(move || {
-            for path in [draft(&path), beside(&path, "-wal"), beside(&path, "-shm"), path.clone()] {
+            for path in [
+                draft(&path),
+                beside(&path, "-wal"),
+                beside(&path, "-shm"),
+                path.clone(),
+            ] {
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -166,7 +173,13 @@ impl Files {
             connection
                 .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
                 .map_err(sqlite::translate)
-                .and_then(|busy: i64| if busy == 0 { Ok(()) } else { Err(DbError::Busy) })
+                .and_then(|busy: i64| {
+                    if busy == 0 {
+                        Ok(())
+                    } else {
+                        Err(DbError::Busy)
+                    }
+                })
         })
         .await?;
         let (from, to) = (draft, path.clone());

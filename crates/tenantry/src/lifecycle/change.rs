@@ -11,8 +11,11 @@ impl Tenancy {
     /// # Errors
     /// [`LifecycleError::NotPossible`] when it is not there.
     pub async fn suspend(&self, tenant: &Tenant) -> Result<(), LifecycleError> {
-        self.change(tenant, Change::Status(TenantStatus::Suspended, TenantStatus::VISIBLE))
-            .await
+        self.change(
+            tenant,
+            Change::Status(TenantStatus::Suspended, TenantStatus::VISIBLE),
+        )
+        .await
     }
 
     /// Lets a suspended tenant work again.
@@ -20,8 +23,11 @@ impl Tenancy {
     /// # Errors
     /// [`LifecycleError::NotPossible`] when it is not there.
     pub async fn resume(&self, tenant: &Tenant) -> Result<(), LifecycleError> {
-        self.change(tenant, Change::Status(TenantStatus::Active, TenantStatus::VISIBLE))
-            .await
+        self.change(
+            tenant,
+            Change::Status(TenantStatus::Active, TenantStatus::VISIBLE),
+        )
+        .await
     }
 
     /// Gives a tenant another code. No data moves; the old code is free at once.

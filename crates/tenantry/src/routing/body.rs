@@ -91,7 +91,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .map_err(|error| {
                 let text = error.body_text();
                 // "Failed to deserialize query string: limit: invalid digit …"
-                let detail = text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest);
+                let detail = text
+                    .split_once(": ")
+                    .map_or(text.as_str(), |(_, rest)| rest);
                 match detail.split_once(": ") {
                     Some((field, message)) => Problem::invalid_field(field, message),
                     None => wrong_shape("", detail),
@@ -119,7 +121,14 @@ fn require_type(headers: &HeaderMap, fits: impl Fn(&str) -> bool) -> Result<(), 
     let essence = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
+        .map(|value| {
+            value
+                .split(';')
+                .next()
+                .unwrap_or("")
+                .trim()
+                .to_ascii_lowercase()
+        });
     if essence.as_deref().is_some_and(fits) {
         return Ok(());
     }
@@ -135,7 +144,9 @@ async fn read(mut body: Body) -> Result<Bytes, Problem> {
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| malformed("The body ended before its time."))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         length += data.len();
         if length <= LONGEST {
             bytes.extend_from_slice(&data);

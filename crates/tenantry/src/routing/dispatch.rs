@@ -63,7 +63,9 @@ pub(super) fn assemble(
             tenant: None,
         }))
         .fallback(move |request: Request| dispatch(tables.clone(), request))
-        .layer(CatchPanicLayer::custom(|_| Problem::failed().into_response()));
+        .layer(CatchPanicLayer::custom(|_| {
+            Problem::failed().into_response()
+        }));
     match page {
         Some(page) => everything.layer(middleware::from_fn_with_state(page, show_page)),
         None => everything,

@@ -15,7 +15,10 @@ impl Host {
         if let Some(rest) = text.strip_prefix('[') {
             let (address, port) = rest.split_once(']')?;
             valid_port(port)?;
-            return address.parse::<Ipv6Addr>().ok().map(|a| Self::Address(a.into()));
+            return address
+                .parse::<Ipv6Addr>()
+                .ok()
+                .map(|a| Self::Address(a.into()));
         }
         let (name, port) = match text.find(':') {
             Some(colon) => text.split_at(colon),
@@ -61,17 +64,42 @@ mod tests {
 
     #[test]
     fn case_port_and_trailing_dot_do_not_matter() {
-        for same in ["acme.localhost", "ACME.LocalHost", "acme.localhost:8000", "acme.localhost.", "acme.localhost.:80", "acme.localhost:"] {
+        for same in [
+            "acme.localhost",
+            "ACME.LocalHost",
+            "acme.localhost:8000",
+            "acme.localhost.",
+            "acme.localhost.:80",
+            "acme.localhost:",
+        ] {
             assert_eq!(Host::parse(same), name("acme.localhost"), "{same}");
         }
         for address in ["127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8000"] {
-            assert!(matches!(Host::parse(address), Some(Host::Address(_))), "{address}");
+            assert!(
+                matches!(Host::parse(address), Some(Host::Address(_))),
+                "{address}"
+            );
         }
     }
 
     #[test]
     fn malformed_hosts_are_none() {
-        for bad in ["", ".", "a..b", "a b", "acme.localhost:x", "a:99999", "a:1:2", "[::1", "[x]", "é.localhost", "a/b", "a@b", "..", "a:+1"] {
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "acme.localhost:x",
+            "a:99999",
+            "a:1:2",
+            "[::1",
+            "[x]",
+            "é.localhost",
+            "a/b",
+            "a@b",
+            "..",
+            "a:+1",
+        ] {
             assert_eq!(Host::parse(bad), None, "{bad}");
         }
         assert_eq!(Host::parse(&"a".repeat(64)), None);

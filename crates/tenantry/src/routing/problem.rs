@@ -236,9 +236,7 @@ impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match &error {
             DbError::NotFound => Self::not_found(),
-            DbError::NulInText => {
-                Self::invalid_field("text", "must not contain a NUL character")
-            }
+            DbError::NulInText => Self::invalid_field("text", "must not contain a NUL character"),
             DbError::Busy | DbError::Closed | DbError::Missing(_) => {
                 tracing::warn!(%error, "unavailable");
                 Self::unavailable()
@@ -288,11 +286,9 @@ impl From<PasswordError> for Problem {
 impl From<LifecycleError> for Problem {
     fn from(error: LifecycleError) -> Self {
         match error {
-            LifecycleError::CodeTaken => Self::new(
-                StatusCode::CONFLICT,
-                "code-taken",
-                "That code is taken.",
-            ),
+            LifecycleError::CodeTaken => {
+                Self::new(StatusCode::CONFLICT, "code-taken", "That code is taken.")
+            }
             LifecycleError::NotPossible => Self::tenant_not_found(),
             LifecycleError::UnderWay | LifecycleError::ShuttingDown => Self::unavailable(),
             LifecycleError::Db(error) => error.into(),

@@ -60,7 +60,9 @@ impl Resolvers {
     pub(super) fn resolve(&self, parts: &Parts) -> Claim {
         let mut sum = None;
         for resolver in &self.0 {
-            let Some(claim) = resolver.claim(parts) else { continue };
+            let Some(claim) = resolver.claim(parts) else {
+                continue;
+            };
             sum = Some(match (sum, claim) {
                 (None, claim) | (Some(Claim::Central), claim) => claim,
                 (Some(before), Claim::Central) => before,
@@ -156,15 +158,25 @@ mod tests {
         assert_eq!(claim(&[("host", "localhost:8000")]), Claim::Central);
         assert_eq!(claim(&[("host", "127.0.0.1:8000")]), Claim::Central);
         assert_eq!(claim(&[("host", "Acme.localhost")]), acme());
-        assert_eq!(claim(&[("host", "127.0.0.1"), ("tenant-code", "ACME")]), acme());
-        assert_eq!(claim(&[("host", "acme.localhost"), ("tenant-code", "acme")]), acme());
+        assert_eq!(
+            claim(&[("host", "127.0.0.1"), ("tenant-code", "ACME")]),
+            acme()
+        );
+        assert_eq!(
+            claim(&[("host", "acme.localhost"), ("tenant-code", "acme")]),
+            acme()
+        );
     }
 
     #[test]
     fn two_tenants_are_a_conflict_and_nonsense_is_nobody() {
         let both = [("host", "acme.localhost"), ("tenant-code", "globex")];
         assert_eq!(claim(&both), Claim::Conflict);
-        let twice = [("host", "localhost"), ("tenant-code", "acme"), ("tenant-code", "globex")];
+        let twice = [
+            ("host", "localhost"),
+            ("tenant-code", "acme"),
+            ("tenant-code", "globex"),
+        ];
         assert_eq!(claim(&twice), Claim::Conflict);
         for nobody in [
             &[("host", "example.com")][..],

@@ -7,7 +7,10 @@ use axum::{
     routing::{MethodFilter, any, on},
 };
 
-use super::{Problem, Resolvers, dispatch::{self, PageOf}};
+use super::{
+    Problem, Resolvers,
+    dispatch::{self, PageOf},
+};
 use crate::Tenancy;
 
 /// What a route has to do with tenants.

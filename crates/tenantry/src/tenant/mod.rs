@@ -11,8 +11,8 @@ mod status;
 pub use code::{CodeError, RESERVED_CODES, TenantCode};
 pub use id::TenantId;
 pub use placement::{Isolation, Placement};
-pub use record::Tenant;
 pub(crate) use record::Record;
+pub use record::Tenant;
 pub use status::TenantStatus;
 
 /// A word of a closed list (a status, an isolation) that is not in it.

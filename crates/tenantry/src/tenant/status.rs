@@ -50,12 +50,17 @@ impl FromStr for TenantStatus {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Creating, Self::Active, Self::Suspended, Self::Deleting]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| UnknownWord {
-                given: text.into(),
-                expected: "creating, active, suspended, deleting",
-            })
+        [
+            Self::Creating,
+            Self::Active,
+            Self::Suspended,
+            Self::Deleting,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| UnknownWord {
+            given: text.into(),
+            expected: "creating, active, suspended, deleting",
+        })
     }
 }

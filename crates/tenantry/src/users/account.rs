@@ -287,7 +287,9 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
             other => other?,
         };
         let usable = found.filter(|account| account.user.active);
-        let hash = usable.as_ref().map(|account| account.password_hash.as_str());
+        let hash = usable
+            .as_ref()
+            .map(|account| account.password_hash.as_str());
         if !passwords.verify(password, hash).await {
             return Err(SignInError::InvalidCredentials);
         }

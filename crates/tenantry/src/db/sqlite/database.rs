@@ -148,7 +148,12 @@ impl Lease {
         idle.map_or_else(
             || {
                 let database = &self.database;
-                Conn::open(&database.path, database.create, database.owner, self.only_reads())
+                Conn::open(
+                    &database.path,
+                    database.create,
+                    database.owner,
+                    self.only_reads(),
+                )
             },
             Ok,
         )
@@ -156,7 +161,9 @@ impl Lease {
 
     /// Whether a transaction is open, which dropping the lease would roll back.
     pub(super) fn in_transaction(&self) -> bool {
-        self.conn.as_ref().is_some_and(|conn| !conn.raw().is_autocommit())
+        self.conn
+            .as_ref()
+            .is_some_and(|conn| !conn.raw().is_autocommit())
     }
 }
 

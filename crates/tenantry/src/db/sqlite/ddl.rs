@@ -9,8 +9,8 @@
 
 use sqlparser::{
     ast::{
-        AlterTableOperation, CharacterLength, ColumnDef, ColumnOption, ColumnOptionDef, CreateTable,
-        DataType, Expr, Ident, ObjectName, Statement, TableConstraint,
+        AlterTableOperation, CharacterLength, ColumnDef, ColumnOption, ColumnOptionDef,
+        CreateTable, DataType, Expr, Ident, ObjectName, Statement, TableConstraint,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
@@ -61,7 +61,9 @@ fn strict(table: &mut CreateTable) {
     for definition in &mut table.columns {
         column(definition);
         let in_key = keys.contains(&definition.name)
-            || has(definition, |option| matches!(option, ColumnOption::PrimaryKey(_)));
+            || has(definition, |option| {
+                matches!(option, ColumnOption::PrimaryKey(_))
+            });
         if in_key && !has(definition, |option| matches!(option, ColumnOption::NotNull)) {
             definition.options.push(unnamed(ColumnOption::NotNull));
         }
@@ -69,7 +71,10 @@ fn strict(table: &mut CreateTable) {
 }
 
 fn has(definition: &ColumnDef, wanted: impl Fn(&ColumnOption) -> bool) -> bool {
-    definition.options.iter().any(|option| wanted(&option.option))
+    definition
+        .options
+        .iter()
+        .any(|option| wanted(&option.option))
 }
 
 fn unnamed(option: ColumnOption) -> ColumnOptionDef {
@@ -84,7 +89,10 @@ fn column(definition: &mut ColumnDef) {
     definition.options.extend(extra.map(unnamed));
     for option in &mut definition.options {
         if let ColumnOption::Default(value) = &mut option.option
-            && !matches!(value, Expr::Value(_) | Expr::Nested(_) | Expr::UnaryOp { .. })
+            && !matches!(
+                value,
+                Expr::Value(_) | Expr::Nested(_) | Expr::UnaryOp { .. }
+            )
         {
             // SQLite wants its brackets
             let bare = std::mem::replace(value, Expr::Identifier(Ident::new("null")));
@@ -114,12 +122,18 @@ fn storage(declared: &DataType, name: &Ident) -> (Option<DataType>, Option<Colum
         DataType::Bytea => DataType::Blob(None),
         DataType::Numeric(_) | DataType::Decimal(_) => {
             let collation = ObjectName::from(vec![Ident::new("decimal")]);
-            return (Some(DataType::Text), Some(ColumnOption::Collation(collation)));
+            return (
+                Some(DataType::Text),
+                Some(ColumnOption::Collation(collation)),
+            );
         }
         DataType::Varchar(length)
         | DataType::CharacterVarying(length)
         | DataType::CharVarying(length) => {
-            return (Some(DataType::Text), length.as_ref().and_then(|l| at_most(name, l)));
+            return (
+                Some(DataType::Text),
+                length.as_ref().and_then(|l| at_most(name, l)),
+            );
         }
         DataType::Text
         | DataType::Uuid
@@ -165,7 +179,10 @@ mod tests {
         super::super::functions::register(&connection).unwrap();
         connection.execute_batch(&sqlite).expect(&sqlite);
         let insert = |values: &str| {
-            connection.execute(&format!("INSERT INTO products (id, shelf, price, code) VALUES ({values})"), [])
+            connection.execute(
+                &format!("INSERT INTO products (id, shelf, price, code) VALUES ({values})"),
+                [],
+            )
         };
         insert("'a', 1, '9.90', 'mug'").unwrap();
         insert("'b', 'not a number', '1', 'cup'").expect_err("a text in a bigint");
@@ -173,7 +190,11 @@ mod tests {
         insert(&format!("'c', 2, '1', '{}'", "x".repeat(41))).expect_err("a varchar too long");
         insert("'d', 3, '10.00', 'pot'").unwrap();
         let dearest: String = connection
-            .query_row("SELECT price FROM products ORDER BY price DESC LIMIT 1", [], |row| row.get(0))
+            .query_row(
+                "SELECT price FROM products ORDER BY price DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
             .unwrap();
         assert_eq!(dearest, "10.00", "ordered by value, kept to the digit");
         let total: String = connection

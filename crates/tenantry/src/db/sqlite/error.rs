@@ -9,7 +9,9 @@ pub(crate) fn translate(error: Error) -> DbError {
         Error::SqlInputError { error, msg, .. } => (*error, msg.clone()),
         Error::QueryReturnedNoRows => return DbError::NotFound,
         Error::MultipleStatement => return DbError::Statement("more than one statement".into()),
-        Error::InvalidParameterName(name) => return DbError::Statement(format!("parameter {name}")),
+        Error::InvalidParameterName(name) => {
+            return DbError::Statement(format!("parameter {name}"));
+        }
         _ => return DbError::Engine(Box::new(error)),
     };
     match code.extended_code {

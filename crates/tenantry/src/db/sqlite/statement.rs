@@ -8,11 +8,7 @@ use rusqlite::{
 };
 
 use super::{connection::Conn, error::translate};
-use crate::db::{
-    DbError, Row, Value, ValueRef,
-    row::RowInner,
-    value::format_datetime,
-};
+use crate::db::{DbError, Row, Value, ValueRef, row::RowInner, value::format_datetime};
 
 /// Whether the statement can be tried on a connection that only reads.
 ///
@@ -51,12 +47,13 @@ pub(super) fn run(
     params: &[Value],
     mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>, DbError>,
 ) -> Result<Attempt<u64>, DbError> {
-    let mut statement = conn.raw().prepare_cached(sql).map_err(|error| {
-        match translate(error) {
+    let mut statement = conn
+        .raw()
+        .prepare_cached(sql)
+        .map_err(|error| match translate(error) {
             DbError::Denied(_) => DbError::Denied(first_words(sql)),
             other => other,
-        }
-    })?;
+        })?;
     if only_read && !statement.readonly() {
         return Ok(Attempt::NeedsWriter);
     }
@@ -145,9 +142,9 @@ pub(crate) fn read_column<'a>(
         SqliteRef::Null => ValueRef::Null,
         SqliteRef::Integer(number) => ValueRef::Int(number),
         SqliteRef::Real(number) => ValueRef::Float(number),
-        SqliteRef::Text(text) => ValueRef::Text(std::str::from_utf8(text).map_err(|error| {
-            DbError::Engine(Box::new(error))
-        })?),
+        SqliteRef::Text(text) => ValueRef::Text(
+            std::str::from_utf8(text).map_err(|error| DbError::Engine(Box::new(error)))?,
+        ),
         SqliteRef::Blob(bytes) => ValueRef::Bytes(bytes),
     })
 }
@@ -158,7 +155,11 @@ mod tests {
 
     #[test]
     fn reads_are_guessed_by_their_first_word() {
-        for read in ["SELECT 1", "\n -- why\n/* x */ with a AS (SELECT 1) SELECT 1", "values (1)"] {
+        for read in [
+            "SELECT 1",
+            "\n -- why\n/* x */ with a AS (SELECT 1) SELECT 1",
+            "values (1)",
+        ] {
             assert!(looks_like_a_read(read), "{read}");
         }
         for write in ["INSERT INTO a VALUES (1)", "-- SELECT", "/*", "", "é"] {

@@ -1,0 +1,106 @@
+//! What a shop sells. Anybody may look; those who work there may change it.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use tenantry::{
+    Tenant,
+    db::TenantDb,
+    routing::{Json, Path, Query, Result},
+};
+use uuid::Uuid;
+
+use crate::{
+    access::Staff,
+    listing::{self, Page, Wanted},
+    models::product::{Product, ProductFields},
+    validate::{self, Errors},
+};
+
+#[derive(Deserialize)]
+pub(crate) struct NewProduct {
+    name: String,
+    code: String,
+    #[serde(default)]
+    price: Decimal,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ProductChange {
+    name: Option<String>,
+    code: Option<String>,
+    price: Option<Decimal>,
+}
+
+pub(crate) async fn list(
+    tenant: Tenant,
+    db: TenantDb,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Page<Product>>> {
+    listing::page(&tenant, &db, &wanted).await.map(Json)
+}
+
+pub(crate) async fn show(db: TenantDb, Path(id): Path<Uuid>) -> Result<Json<Product>> {
+    Ok(Json(Product::get(&db, id).await?))
+}
+
+pub(crate) async fn create(
+    Staff(by): Staff,
+    db: TenantDb,
+    Json(new): Json<NewProduct>,
+) -> Result<Response> {
+    let fields = validated(&new.name, &new.code, new.price)?;
+    let product = Product::create(&db, fields, by.id).await?;
+    let location = [(header::LOCATION, format!("/api/products/{}", product.id))];
+    Ok((StatusCode::CREATED, location, Json(product)).into_response())
+}
+
+pub(crate) async fn replace(
+    Staff(_): Staff,
+    db: TenantDb,
+    Path(id): Path<Uuid>,
+    Json(new): Json<NewProduct>,
+) -> Result<Json<Product>> {
+    Product::get(&db, id).await?;
+    let fields = validated(&new.name, &new.code, new.price)?;
+    Product::update(&db, id, &fields).await.map(Json)
+}
+
+pub(crate) async fn update(
+    Staff(_): Staff,
+    db: TenantDb,
+    Path(id): Path<Uuid>,
+    Json(change): Json<ProductChange>,
+) -> Result<Json<Product>> {
+    let product = Product::get(&db, id).await?;
+    let fields = validated(
+        change.name.as_deref().unwrap_or(&product.name),
+        change.code.as_deref().unwrap_or(&product.code),
+        change.price.unwrap_or(product.price),
+    )?;
+    Product::update(&db, id, &fields).await.map(Json)
+}
+
+pub(crate) async fn delete(
+    Staff(_): Staff,
+    db: TenantDb,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode> {
+    Product::delete(&db, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The fields, if they can be taken.
+pub(crate) fn validated(name: &str, code: &str, price: Decimal) -> Result<ProductFields> {
+    let mut errors = Errors::default();
+    let name = errors.check("name", validate::text(name, 200));
+    let code = errors.check("code", validate::text(code, 64));
+    let price = errors.check("price", validate::price(price));
+    match (name, code, price) {
+        (Some(name), Some(code), Some(price)) => Ok(ProductFields { name, code, price }),
+        _ => Err(errors.into()),
+    }
+}

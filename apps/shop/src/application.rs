@@ -1,0 +1,79 @@
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header},
+    response::IntoResponse,
+};
+use tenantry::{
+    Tenancy,
+    db::TenantDb,
+    lifecycle::SeedError,
+    migrate::Migrations,
+    routing::{Problem, Resolvers, Site},
+    users::{NewUser, Users},
+};
+use tenantry_manage::{Application, Owner};
+use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
+
+use crate::{AppState, demo, routes, validate};
+
+/// The shop, for its command line.
+#[derive(Debug)]
+pub struct Shop;
+
+impl Application for Shop {
+    const NAME: &'static str = "shop";
+    const ABOUT: &'static str = "Online shops, each in a database of its own";
+    const ROLES: &'static [&'static str] = &["owner", "admin", "staff"];
+
+    fn tenant_migrations() -> Migrations {
+        Migrations::new().sql(
+            "0001_shop",
+            include_str!("../migrations/tenant/0001_shop.sql"),
+        )
+    }
+
+    fn router(tenancy: Tenancy, site: Site) -> Router {
+        let resolvers = Resolvers::new()
+            .subdomain(site.host())
+            .header("Tenant-Code");
+        let header = |name, value| {
+            SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+        };
+        routes()
+            .into_router(tenancy, resolvers, AppState { site })
+            .layer(CsrfLayer::new().with_rejection_response(|_| {
+                Problem::new(
+                    StatusCode::FORBIDDEN,
+                    "cross-origin",
+                    "The request comes from a page of another site.",
+                )
+                .into_response()
+            }))
+            .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .layer(header(header::REFERRER_POLICY, "same-origin"))
+    }
+
+    async fn seed(
+        tenancy: Tenancy,
+        mut db: TenantDb,
+        owner: Option<Owner>,
+    ) -> Result<(), SeedError> {
+        let Some(owner) = owner else { return Ok(()) };
+        validate::email(&owner.email).map_err(|message| format!("owner's e-mail {message}"))?;
+        validate::password(&owner.password)
+            .map_err(|message| format!("owner's password {message}"))?;
+        let new = NewUser {
+            first_name: owner.email.split('@').next().unwrap_or("Owner").into(),
+            email: owner.email,
+            password: owner.password,
+            last_name: String::new(),
+            role: "owner".into(),
+        };
+        Users::on(&mut db).create(tenancy.passwords(), new).await?;
+        Ok(())
+    }
+
+    async fn demo(tenancy: Tenancy, site: Site) -> Result<String, SeedError> {
+        demo::fill(&tenancy, &site).await
+    }
+}

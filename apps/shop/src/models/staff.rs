@@ -1,0 +1,81 @@
+//! The people of a shop: the library's users, with the shop's rules about roles.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use tenantry::{
+    db::{DbError, Executor, FromRow, Row, TenantScope, Value},
+    routing::Problem,
+    users::User,
+};
+use uuid::Uuid;
+
+use crate::{
+    access::OWNER,
+    listing::{Listed, OrderBy},
+};
+
+/// A user as the API shows it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Person {
+    pub(crate) id: Uuid,
+    email: String,
+    first_name: String,
+    last_name: String,
+    role: String,
+    active: bool,
+    created_at: chrono::DateTime<chrono::Utc>,
+}
+
+impl From<User> for Person {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            email: user.email,
+            first_name: user.first_name,
+            last_name: user.last_name,
+            role: user.role,
+            active: user.active,
+            created_at: user.created_at,
+        }
+    }
+}
+
+impl FromRow for Person {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        User::from_row(row).map(Into::into)
+    }
+}
+
+impl Listed for Person {
+    const TABLE: &'static str = "users";
+    const COLUMNS: &'static str = "id, email, first_name, last_name, role, active, created_at";
+    const SEARCHED: &'static [&'static str] = &["email", "first_name", "last_name"];
+    const ORDERS: &'static [OrderBy<Self>] = &[
+        OrderBy::text("email", |person| Value::from(&person.email)),
+        OrderBy::text("first_name", |person| Value::from(&person.first_name)),
+        OrderBy::text("last_name", |person| Value::from(&person.last_name)),
+        OrderBy::time("created_at", |person| person.created_at.into()),
+    ];
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+/// A shop must keep somebody who can do everything: to be asked at the end of a transaction that
+/// may have taken its last owner.
+pub(crate) async fn require_an_owner(on: &mut impl Executor<TenantScope>) -> Result<(), Problem> {
+    let owners: i64 = on
+        .query("SELECT count(*) FROM users WHERE role = $1 AND active")
+        .bind(OWNER)
+        .scalar()
+        .await?;
+    if owners == 0 {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "last-owner",
+            "A shop must keep an active owner.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The pages that people see: rendered here, without scripts.
+
+pub(crate) mod assets;
+pub(crate) mod landing;
+pub(crate) mod products;
+pub(crate) mod sign_in;
+pub(crate) mod storefront;
+
+use askama::Template;
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use tenantry::{
+    Tenant,
+    db::TenantDb,
+    routing::{self, Result},
+    users::User,
+};
+
+use crate::{
+    access,
+    models::profile::Profile,
+    views::{self, FieldErrors, ShopView, Viewer},
+};
+
+/// Nothing but our own style, pictures and forms.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'",
+);
+
+fn html(status: StatusCode, template: &impl Template) -> Result<Response> {
+    let text = template
+        .render()
+        .map_err(|error| routing::Problem::internal(&error))?;
+    let policy = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)];
+    Ok((status, policy, Html(text)).into_response())
+}
+
+/// A problem as a page, for whoever asks for HTML.
+pub(crate) fn problem(problem: &routing::Problem) -> Response {
+    let view = views::Problem {
+        title: problem.title().into(),
+        detail: problem.detail().into(),
+        status: problem.status().as_u16(),
+        // where there is no tenant, its home is no place to go
+        home: !problem.slug().starts_with("tenant-"),
+    };
+    html(problem.status(), &view).unwrap_or_else(|_| problem.status().into_response())
+}
+
+async fn shop_view(tenant: &Tenant, db: &TenantDb) -> Result<ShopView> {
+    let profile = Profile::read(db).await?;
+    Ok(ShopView {
+        name: tenant.name().into(),
+        tagline: profile.tagline,
+        currency: profile.currency,
+    })
+}
+
+fn viewer(user: &User) -> Viewer {
+    Viewer {
+        name: user.first_name.clone(),
+        role: user.role.clone(),
+        can_edit: access::is_staff(user),
+    }
+}
+
+/// What is to be shown beside a form's fields, unless the problem is another than the form's.
+fn form_errors(problem: &routing::Problem, taken: &str) -> Option<FieldErrors> {
+    match problem.slug() {
+        "invalid" => Some(
+            problem
+                .errors()
+                .iter()
+                .map(|(field, messages)| {
+                    (
+                        field.trim_start_matches("owner.").to_owned(),
+                        messages.clone(),
+                    )
+                })
+                .collect::<std::collections::BTreeMap<_, _>>()
+                .into(),
+        ),
+        "code-taken" => Some(
+            std::collections::BTreeMap::from([("code".to_owned(), vec![taken.to_owned()])]).into(),
+        ),
+        _ => None,
+    }
+}

@@ -1,0 +1,160 @@
+//! Adding and changing products, in a browser.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use tenantry::{
+    Tenant,
+    db::TenantDb,
+    routing::{Form, Path, Problem, Result},
+    users::User,
+};
+use uuid::Uuid;
+
+use super::{form_errors, html, shop_view, viewer};
+use crate::{
+    access::Editor,
+    api::products::validated,
+    models::product::{Product, ProductFields},
+    views::{FieldErrors, ProductForm},
+};
+
+#[derive(Default, Deserialize)]
+pub(crate) struct Submitted {
+    name: String,
+    code: String,
+    price: String,
+}
+
+pub(crate) async fn blank(Editor(user): Editor, tenant: Tenant, db: TenantDb) -> Result<Response> {
+    let empty = Submitted::default();
+    form(
+        StatusCode::OK,
+        &tenant,
+        &db,
+        &user,
+        None,
+        empty,
+        FieldErrors::default(),
+    )
+    .await
+}
+
+pub(crate) async fn edit(
+    Editor(user): Editor,
+    tenant: Tenant,
+    db: TenantDb,
+    Path(id): Path<Uuid>,
+) -> Result<Response> {
+    let product = Product::get(&db, id).await?;
+    let fields = Submitted {
+        name: product.name,
+        code: product.code,
+        price: product.price.to_string(),
+    };
+    form(
+        StatusCode::OK,
+        &tenant,
+        &db,
+        &user,
+        Some(id),
+        fields,
+        FieldErrors::default(),
+    )
+    .await
+}
+
+pub(crate) async fn create(
+    Editor(user): Editor,
+    tenant: Tenant,
+    db: TenantDb,
+    Form(submitted): Form<Submitted>,
+) -> Result<Response> {
+    let made = match read(&submitted) {
+        Ok(fields) => Product::create(&db, fields, user.id).await,
+        Err(problem) => Err(problem),
+    };
+    saved(made, &tenant, &db, &user, None, submitted).await
+}
+
+pub(crate) async fn update(
+    Editor(user): Editor,
+    tenant: Tenant,
+    db: TenantDb,
+    Path(id): Path<Uuid>,
+    Form(submitted): Form<Submitted>,
+) -> Result<Response> {
+    Product::get(&db, id).await?;
+    let changed = match read(&submitted) {
+        Ok(fields) => Product::update(&db, id, &fields).await,
+        Err(problem) => Err(problem),
+    };
+    saved(changed, &tenant, &db, &user, Some(id), submitted).await
+}
+
+pub(crate) async fn delete(
+    Editor(_): Editor,
+    db: TenantDb,
+    Path(id): Path<Uuid>,
+) -> Result<Redirect> {
+    Product::delete(&db, id).await?;
+    Ok(Redirect::to("/"))
+}
+
+fn read(submitted: &Submitted) -> Result<ProductFields> {
+    let price = match submitted.price.trim() {
+        "" => Ok(Decimal::ZERO),
+        // as people write it in half of the world
+        text => text.replace(',', ".").parse::<Decimal>(),
+    };
+    match price {
+        Ok(price) => validated(&submitted.name, &submitted.code, price),
+        Err(_) => Err(Problem::invalid_field(
+            "price",
+            "must be a number, like 9.90",
+        )),
+    }
+}
+
+/// To the storefront after a success; back to the form with what is wrong otherwise.
+async fn saved(
+    outcome: Result<Product>,
+    tenant: &Tenant,
+    db: &TenantDb,
+    user: &User,
+    id: Option<Uuid>,
+    submitted: Submitted,
+) -> Result<Response> {
+    let problem = match outcome {
+        Ok(_) => return Ok(Redirect::to("/").into_response()),
+        Err(problem) => problem,
+    };
+    match form_errors(&problem, "is the code of another product") {
+        Some(errors) => form(problem.status(), tenant, db, user, id, submitted, errors).await,
+        None => Err(problem),
+    }
+}
+
+async fn form(
+    status: StatusCode,
+    tenant: &Tenant,
+    db: &TenantDb,
+    user: &User,
+    id: Option<Uuid>,
+    fields: Submitted,
+    errors: FieldErrors,
+) -> Result<Response> {
+    let page = ProductForm {
+        shop: shop_view(tenant, db).await?,
+        viewer: viewer(user),
+        id: id.map(|id| id.to_string()),
+        name: fields.name,
+        code: fields.code,
+        price: fields.price,
+        errors,
+    };
+    html(status, &page)
+}
