@@ -112,7 +112,8 @@ fn configure(
     raw.busy_timeout(BUSY_TIMEOUT)?;
     raw.set_prepared_statement_cache_capacity(64);
     raw.pragma_update(None, "journal_mode", "WAL")?;
-    raw.pragma_update(None, "synchronous", "NORMAL")?;
+    // what is acknowledged survives a power cut
+    raw.pragma_update(None, "synchronous", "FULL")?;
     raw.pragma_update(None, "foreign_keys", true)?;
     raw.pragma_update(None, "cache_size", -1024)?;
     // as PostgreSQL's LIKE
