@@ -54,6 +54,12 @@ impl Config {
         self
     }
 
+    /// What the central database is made of, by name: the library's own migrations, then the
+    /// application's.
+    pub fn central_migration_names(&self) -> impl Iterator<Item = &str> {
+        self.central_migrations.names()
+    }
+
     /// How many tenants' files are kept open when nobody uses them; 256 unless told. One takes
     /// about 200 KiB and three file descriptors, five when it is written to.
     #[must_use]
@@ -99,13 +105,9 @@ impl Tenancy {
     /// # Errors
     /// [`OpenError::Pending`] when the central database is not there or not up to date.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
-        let tenancy = Self::prepare(config, Create::Never)?;
-        if !tenancy.0.data.join("central.db").exists() {
-            return Err(OpenError::NotSetUp(tenancy.0.data.clone()));
-        }
-        let ledger = pending_on_sqlite(&tenancy.0.central, &tenancy.0.central_migrations).await?;
-        if !ledger.pending.is_empty() {
-            return Err(OpenError::Pending(ledger.pending));
+        let (tenancy, pending) = Self::inspect(config).await?;
+        if !pending.is_empty() {
+            return Err(OpenError::Pending(pending));
         }
         tenancy.start().await
     }
@@ -126,6 +128,21 @@ impl Tenancy {
         let tenancy = Self::prepare(config, Create::IfMissing)?;
         apply_to_sqlite(&tenancy.0.central, &tenancy.0.central_migrations).await?;
         tenancy.start().await
+    }
+
+    /// Looks at a deployment as it stands, and tells which migrations its central database lacks.
+    /// Nothing is made, brought up to date, finished or undone, and what other processes change is
+    /// not followed: it is for reports, not for serving.
+    ///
+    /// # Errors
+    /// [`OpenError::NotSetUp`] when there is no central database.
+    pub async fn inspect(config: Config) -> Result<(Self, Vec<String>), OpenError> {
+        let tenancy = Self::prepare(config, Create::Never)?;
+        if !tenancy.0.data.join("central.db").exists() {
+            return Err(OpenError::NotSetUp(tenancy.0.data.clone()));
+        }
+        let ledger = pending_on_sqlite(&tenancy.0.central, &tenancy.0.central_migrations).await?;
+        Ok((tenancy, ledger.pending))
     }
 
     fn prepare(config: Config, create: Create) -> Result<Self, OpenError> {
