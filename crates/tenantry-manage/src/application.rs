@@ -1,10 +1,4 @@
-use tenantry::{
-    Tenancy,
-    db::TenantDb,
-    lifecycle::SeedError,
-    migrate::Migrations,
-    routing::Site,
-};
+use tenantry::{Tenancy, db::TenantDb, lifecycle::SeedError, migrate::Migrations, routing::Site};
 
 /// An application, as its command line sees it.
 pub trait Application: 'static {
@@ -15,6 +9,10 @@ pub trait Application: 'static {
     /// What it is, in a sentence.
     const ABOUT: &'static str;
 
+    /// What `--version` tells. Write `env!("CARGO_PKG_VERSION")` to have the application's own;
+    /// without it, it is that of this crate.
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
     /// The roles that a user may have, most powerful first: the first is the owner's.
     const ROLES: &'static [&'static str];
 
@@ -24,6 +22,29 @@ pub trait Application: 'static {
     /// What the application's shared tables are made of.
     fn central_migrations() -> Migrations {
         Migrations::new()
+    }
+
+    /// Whether an account may have this address; by default anything with a single `@`. The error
+    /// goes on where "the e-mail address" ends: `must …`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check_email(email: &str) -> Result<(), SeedError> {
+        match email.split_once('@') {
+            Some((name, host)) if !name.is_empty() && !host.is_empty() && !host.contains('@') => {
+                Ok(())
+            }
+            _ => Err("must be like ann@example.com".into()),
+        }
+    }
+
+    /// Whether an account may have this password; by default any. The error goes on where "the
+    /// password" ends: `must …`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check_password(_password: &str) -> Result<(), SeedError> {
+        Ok(())
     }
 
     /// The application as a service.
@@ -37,11 +58,10 @@ pub trait Application: 'static {
         owner: Option<Owner>,
     ) -> impl Future<Output = Result<(), SeedError>> + Send;
 
-    /// Fills an empty place with something to look at, and tells people what.
-    fn demo(
-        tenancy: Tenancy,
-        site: Site,
-    ) -> impl Future<Output = Result<String, SeedError>> + Send;
+    /// Fills an empty place with something to look at, and tells people what. It is called only
+    /// where there is no tenant, and not in production.
+    fn demo(tenancy: Tenancy, site: Site)
+    -> impl Future<Output = Result<String, SeedError>> + Send;
 }
 
 /// The first user of a new tenant.

@@ -1,0 +1,72 @@
+//! The commands, one file each.
+
+mod check;
+mod demo;
+mod migrate;
+mod serve;
+mod size;
+mod tenant;
+mod user;
+
+use crate::{Application, Context, Error};
+
+/// What can be done.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Serve the application (this is also what happens without a command)
+    #[command(after_help = "\
+In development an empty place is set up first. In production pending migrations are a refusal.
+`listening on http://HOST:PORT` on stdout tells that it is ready. SIGTERM or Ctrl-C lets requests
+under way end, for up to 10 seconds; a second one does not.
+
+Examples:
+  {app} serve
+  {app} serve --addr 127.0.0.1:0                  on any free port
+  {app} serve --profile production --host shops.example.com --addr 0.0.0.0:8000")]
+    Serve,
+    /// Fill an empty place with something to look at
+    #[command(after_help = "\
+Refused where there are tenants already, and in production: its users have a known password.
+
+Examples:
+  {app} demo
+  {app} demo --data /tmp/try && {app} serve --data /tmp/try")]
+    Demo,
+    /// Make, list, change and delete tenants
+    #[command(subcommand)]
+    Tenant(tenant::Command),
+    /// Bring the databases up to date
+    Migrate(migrate::Args),
+    /// Look for problems, and tell what mends each; changes nothing
+    Check(check::Args),
+    /// Make and list the users of a tenant, and set their passwords
+    #[command(subcommand)]
+    User(user::Command),
+}
+
+/// Does one of them.
+pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> Result<(), Error> {
+    match command {
+        Command::Serve => serve::run::<A>(context).await,
+        Command::Migrate(args) => migrate::run::<A>(args, context).await,
+        Command::Check(args) => check::run::<A>(&args, context).await,
+        Command::Demo => {
+            let tenancy = demo::open::<A>(context).await?;
+            let done = demo::run::<A>(context, &tenancy).await;
+            tenancy.close();
+            done
+        }
+        Command::Tenant(command) => {
+            let tenancy = context.open::<A>().await?;
+            let done = tenant::run::<A>(command, context, &tenancy).await;
+            tenancy.close();
+            done
+        }
+        Command::User(command) => {
+            let tenancy = context.open::<A>().await?;
+            let done = user::run::<A>(command, &tenancy).await;
+            tenancy.close();
+            done
+        }
+    }
+}

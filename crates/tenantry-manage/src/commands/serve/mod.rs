@@ -1,0 +1,136 @@
+//! `serve`: from an address to requests being answered, and to their end.
+
+mod signals;
+
+use std::{future::IntoFuture, num::NonZeroUsize, time::Duration};
+
+use axum::{Router, serve::ListenerExt};
+use tenantry::{Tenancy, routing::Site};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+
+use self::signals::Signals;
+use crate::{Application, Context, Error, printer, settings::Profile};
+
+/// How long requests under way may take once the process is to end.
+const DRAINING: Duration = Duration::from_secs(10);
+
+/// More file descriptors than this are not asked for, however many the system would give.
+const MOST_DESCRIPTORS: u64 = 65_536;
+
+/// How many tenants are named to somebody who tries things out.
+const NAMED: usize = 5;
+
+pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> {
+    let settings = &context.settings;
+    let bound = |source| Error::Bind {
+        addr: settings.addr.clone(),
+        source,
+    };
+    // first of all, so that a second one on the same address leaves the data alone
+    let listener = TcpListener::bind(&settings.addr).await.map_err(bound)?;
+    let addr = listener.local_addr().map_err(bound)?;
+    let site = settings.site_on(addr.port());
+
+    let config = context.config::<A>().most_open_files(most_open_files());
+    let tenancy = context.open_with(config).await?;
+    if settings.profile == Profile::Production {
+        refuse_pending(&tenancy).await?;
+    }
+    let signals = Signals::listen().map_err(Error::Runtime)?;
+    let router = A::router(tenancy.clone(), site.clone());
+    printer::data(format_args!("listening on http://{addr}"))?;
+    if settings.profile == Profile::Development {
+        show_around(&tenancy, &site, A::NAME).await?;
+    }
+    let served = serve(listener, router, signals).await;
+    tenancy.close();
+    served
+}
+
+/// Serves until a signal comes, and then until requests under way have ended.
+async fn serve(listener: TcpListener, router: Router, mut signals: Signals) -> Result<(), Error> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let listener = listener.tap_io(|connection| {
+        // small answers are not to wait for more; without it they only take longer
+        drop(connection.set_nodelay(true));
+    });
+    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+        drop(stopped.await);
+    });
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        ended = &mut server => return ended.unwrap_or_else(|died| Err(died.into())).map_err(Error::Serve),
+        () = signals.next() => {}
+    }
+    printer::note("stopping, once requests under way have ended; a second signal does not wait");
+    drop(stop);
+    tokio::select! {
+        drained = timeout(DRAINING, &mut server) => match drained {
+            Ok(ended) => ended.unwrap_or_else(|died| Err(died.into())).map_err(Error::Serve),
+            Err(_) => {
+                tracing::warn!("requests under way have not ended in {DRAINING:?}, and are cut off");
+                Ok(())
+            }
+        },
+        () = signals.next() => Err(Error::Interrupted),
+    }
+}
+
+/// How many tenants' files may stay open. As many descriptors are had as the system gives without
+/// being root; a file takes up to five of them, and the rest is for connections.
+fn most_open_files() -> NonZeroUsize {
+    let descriptors = rlimit::increase_nofile_limit(MOST_DESCRIPTORS).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+        1024
+    });
+    let files = usize::try_from(descriptors / 8).unwrap_or(usize::MAX);
+    NonZeroUsize::new(files.clamp(64, 2048)).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Refuses when a tenant lacks migrations. The catalog also names tenants that a newer program has
+/// migrated, which is no reason, and a tenant whose database cannot be read must not keep the
+/// others from being served.
+async fn refuse_pending(tenancy: &Tenancy) -> Result<(), Error> {
+    let tenants = tenancy.behind().await.map_err(Error::Catalog)?;
+    for tenant in &tenants {
+        match tenancy.pending(tenant).await {
+            Ok(pending) if pending.is_empty() => {}
+            Ok(pending) => {
+                tenancy.close();
+                return Err(Error::TenantBehind {
+                    tenant: tenant.code().clone(),
+                    pending,
+                    behind: tenants.len(),
+                });
+            }
+            Err(error) => {
+                tracing::warn!(tenant = %tenant.code(), %error, "a tenant's migrations are unknown");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells somebody who tries things out where to click.
+async fn show_around(tenancy: &Tenancy, site: &Site, app: &str) -> Result<(), Error> {
+    let tenants = tenancy.tenants().await.map_err(Error::Catalog)?;
+    printer::note(format_args!("\n  {}", site.central_url()));
+    for tenant in tenants.iter().take(NAMED) {
+        printer::note(format_args!(
+            "  {}  {}",
+            site.tenant_url(tenant.code()),
+            tenant.name()
+        ));
+    }
+    if tenants.len() > NAMED {
+        let more = tenants.len() - NAMED;
+        printer::note(format_args!("  and {more} more: `{app} tenant list`"));
+    }
+    if tenants.is_empty() {
+        printer::note(format_args!(
+            "  There are no tenants yet; `{app} demo`, in another terminal, makes some to look at."
+        ));
+    }
+    printer::note("");
+    Ok(())
+}

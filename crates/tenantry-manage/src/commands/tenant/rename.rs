@@ -1,0 +1,30 @@
+use tenantry::{Tenancy, lifecycle::LifecycleError, tenant::TenantCode};
+
+use crate::{Context, Error, context::find, printer};
+
+/// From what to what.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints the new URL. The old code is free for another tenant at once.
+
+Examples:
+  {app} tenant rename acme acme-eu")]
+pub(crate) struct Args {
+    /// The tenant
+    code: TenantCode,
+    /// Its new code
+    new: TenantCode,
+}
+
+pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Result<(), Error> {
+    let tenant = find(tenancy, &args.code).await?;
+    tenancy.rename(&tenant, &args.new).await.map_err(|error| {
+        let about = match error {
+            LifecycleError::CodeTaken => &args.new,
+            _ => &args.code,
+        };
+        Error::lifecycle(about, error)
+    })?;
+    printer::note(format_args!("{} is now {}", args.code, args.new));
+    printer::data(context.settings.site().tenant_url(&args.new))
+}

@@ -1,0 +1,108 @@
+use chrono::SecondsFormat;
+use serde::Serialize;
+use tenantry::{Tenancy, tenant::TenantCode};
+
+use super::view::View;
+use crate::{Context, Error, commands::size, context::find, printer};
+
+/// Which, and how.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+What the catalog says and what there is are told apart, because they can differ: after a file was
+lost or brought back, say.
+
+Examples:
+  {app} tenant show acme
+  {app} tenant show acme --json | jq .real.present")]
+pub(crate) struct Args {
+    /// The tenant
+    code: TenantCode,
+    /// Tell it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    catalog: View<'a>,
+    location: String,
+    real: Real,
+}
+
+/// What was found at the location.
+#[derive(Serialize)]
+struct Real {
+    present: bool,
+    bytes: Option<u64>,
+    /// The migrations it lacks by its own ledger; nothing when that cannot be read.
+    pending: Option<Vec<String>>,
+    error: Option<String>,
+}
+
+pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Result<(), Error> {
+    let tenant = find(tenancy, &args.code).await?;
+    let location = tenancy.location(tenant.id());
+    let present = tenancy.is_present(&tenant);
+    let (pending, error) = match present {
+        true => match tenancy.pending(&tenant).await {
+            Ok(pending) => (Some(pending), None),
+            Err(error) => (None, Some(error.to_string())),
+        },
+        false => (None, None),
+    };
+    let real = Real {
+        present,
+        bytes: size::of(&location),
+        pending,
+        error,
+    };
+    let site = context.settings.site();
+    if args.json {
+        return printer::json(&Shown {
+            catalog: View::new(&tenant, &site),
+            location,
+            real,
+        });
+    }
+    let url = site.tenant_url(tenant.code());
+    let created = tenant
+        .created_at()
+        .to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let id = tenant.id().to_string();
+    printer::data("The catalog says")?;
+    for (what, is) in [
+        ("id", id.as_str()),
+        ("code", tenant.code().as_str()),
+        ("name", tenant.name()),
+        ("status", tenant.status().as_str()),
+        ("isolation", tenant.isolation().as_str()),
+        ("server", &tenant.placement().server),
+        ("url", &url),
+        ("schema version", tenant.schema_version()),
+        ("created at", &created),
+        ("location", &location),
+    ] {
+        printer::data(format_args!("  {what:<15} {is}"))?;
+    }
+    printer::data("There is")?;
+    printer::data(format_args!("  {:<15} {}", "database", database(&real)))?;
+    printer::data(format_args!("  {:<15} {}", "migrations", migrations(&real)))
+}
+
+fn database(real: &Real) -> String {
+    match (real.present, real.bytes) {
+        (true, Some(bytes)) => format!("present, {}", size::for_people(bytes)),
+        (true, None) => "present".into(),
+        (false, _) => "MISSING".into(),
+    }
+}
+
+fn migrations(real: &Real) -> String {
+    match (&real.pending, &real.error) {
+        (Some(pending), _) if pending.is_empty() => "up to date".into(),
+        (Some(pending), _) => format!("lacks {}", pending.join(", ")),
+        (None, Some(error)) => format!("unknown: {error}"),
+        (None, None) => "unknown".into(),
+    }
+}

@@ -1,0 +1,43 @@
+use std::io::{IsTerminal, stdin};
+
+use tenantry::tenant::TenantCode;
+
+use crate::{Error, printer};
+
+/// The flag that answers beforehand.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Yes {
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// That somebody wants what cannot be undone. Only asking makes one, so a function that takes one
+/// cannot be reached without.
+#[derive(Debug)]
+pub(crate) struct Confirmed(());
+
+impl Yes {
+    /// Has the tenant's erasure confirmed: by the flag, or by its code being typed on a terminal.
+    pub(crate) fn or_ask(self, code: &TenantCode) -> Result<Confirmed, Error> {
+        if self.yes {
+            return Ok(Confirmed(()));
+        }
+        if !stdin().is_terminal() {
+            return Err(Error::Unconfirmed);
+        }
+        printer::ask(format_args!(
+            "This cannot be undone. To go on, type the code {code}:"
+        ));
+        let mut answer = String::new();
+        stdin().read_line(&mut answer).map_err(Error::Input)?;
+        if !answer.ends_with('\n') {
+            printer::note(""); // the terminal stands behind the question still
+        }
+        if answer.trim() == code.as_str() {
+            Ok(Confirmed(()))
+        } else {
+            Err(Error::Declined)
+        }
+    }
+}

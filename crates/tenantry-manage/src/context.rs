@@ -1,0 +1,47 @@
+use tenantry::{Config, Tenancy, Tenant, tenant::TenantCode};
+
+use crate::{
+    Application, Error,
+    settings::{Profile, Settings},
+};
+
+/// What commands work with.
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+}
+
+impl Context {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// The deployment's makings.
+    pub(crate) fn config<A: Application>(&self) -> Config {
+        Config::new(&self.settings.data)
+            .tenant_migrations(A::tenant_migrations())
+            .central_migrations(A::central_migrations())
+    }
+
+    /// Opens the deployment; in development it is made, or its central database brought up to date,
+    /// where that is needed.
+    pub(crate) async fn open<A: Application>(&self) -> Result<Tenancy, Error> {
+        self.open_with(self.config::<A>()).await
+    }
+
+    /// As [`open`](Self::open), with makings that the caller has added to.
+    pub(crate) async fn open_with(&self, config: Config) -> Result<Tenancy, Error> {
+        Ok(match self.settings.profile {
+            Profile::Development => Tenancy::set_up(config).await?,
+            Profile::Production => Tenancy::open(config).await?,
+        })
+    }
+}
+
+/// The tenant of that code.
+pub(crate) async fn find(tenancy: &Tenancy, code: &TenantCode) -> Result<Tenant, Error> {
+    tenancy
+        .tenant(code)
+        .await
+        .map_err(Error::Catalog)?
+        .ok_or_else(|| Error::NoTenant(code.clone()))
+}

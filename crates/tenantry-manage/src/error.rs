@@ -1,0 +1,216 @@
+mod hint;
+
+use std::{io, path::PathBuf};
+
+use tenantry::{
+    OpenError,
+    db::DbError,
+    lifecycle::{LifecycleError, SeedError},
+    migrate::MigrateError,
+    tenant::TenantCode,
+    users::UserError,
+};
+
+use crate::{pattern::Pattern, settings::Origin};
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a command was not done. What to do about it is in [`Error::hint`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// A setting has a value that it cannot have.
+    #[error("{origin} {given:?}: {reason}")]
+    Setting {
+        /// Where it stands.
+        origin: Origin,
+        /// The value.
+        given: String,
+        /// What is wrong with it.
+        reason: Source,
+    },
+    /// A database server is named.
+    #[error("PostgreSQL is not supported yet, and {0} asks for it")]
+    PostgresLater(Origin),
+    /// The settings file cannot be read.
+    #[error("{}: {source}", path.display())]
+    SettingsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The settings file is not TOML, or has what is no setting.
+    #[error("{}: {source}", path.display())]
+    SettingsSyntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: Box<toml::de::Error>,
+    },
+    /// What `RUST_LOG` says cannot be understood.
+    #[error("RUST_LOG: {0}")]
+    LogFilter(#[from] tracing_subscriber::filter::ParseError),
+    /// A password is needed, and there is nobody to ask.
+    #[error("a password is needed, and there is no terminal to ask for it")]
+    NoPassword {
+        /// The flag that reads it from stdin.
+        flag: &'static str,
+    },
+    /// The password that was given cannot be one.
+    #[error("the password {0}")]
+    Password(Source),
+    /// The e-mail address that was given cannot be one.
+    #[error("the e-mail address {0}")]
+    Email(Source),
+    /// No tenant has that code.
+    #[error("there is no tenant {0}")]
+    NoTenant(TenantCode),
+    /// No tenant's code is like that.
+    #[error("no tenant matches {0}")]
+    NoMatch(Pattern),
+    /// The tenant has no such user.
+    #[error("{tenant} has no user {email}")]
+    NoUser {
+        /// The tenant.
+        tenant: TenantCode,
+        /// The address that was looked for.
+        email: String,
+    },
+    /// There is no deployment in the data folder.
+    #[error("nothing is set up in {} yet", .0.display())]
+    NotSetUp(PathBuf),
+    /// The central database lacks migrations, and nobody asked to apply them.
+    #[error("the central database lacks migrations: {}", .0.join(", "))]
+    CentralBehind(Vec<String>),
+    /// A tenant lacks migrations, and nobody asked to apply them.
+    #[error("{tenant} lacks migrations: {} (of {behind} tenants that may be behind)", pending.join(", "))]
+    TenantBehind {
+        /// The first such tenant.
+        tenant: TenantCode,
+        /// What it lacks.
+        pending: Vec<String>,
+        /// How many tenants the catalog does not know to be up to date.
+        behind: usize,
+    },
+    /// There is nobody to ask.
+    #[error("this needs a confirmation, and there is no terminal to ask on; nothing was done")]
+    Unconfirmed,
+    /// The answer was no.
+    #[error("not confirmed; nothing was done")]
+    Declined,
+    /// `check` found something.
+    #[error("{0} problem{s} found", s = if *.0 == 1 { "" } else { "s" })]
+    Problems(usize),
+    /// `demo` is for empty places.
+    #[error("there are tenants already ({0}); demonstration data is for an empty place")]
+    NotEmpty(usize),
+    /// Demonstration users have a password that everybody knows.
+    #[error("demonstration users have a known password, which is nothing for production")]
+    DemoInProduction,
+    /// Some tenants could not be migrated.
+    #[error("{} of {tried} tenants failed{}{}", failed.len(), untried(*.left), listed(.failed))]
+    SomeTenants {
+        /// Each that failed, and why.
+        failed: Vec<(TenantCode, MigrateError)>,
+        /// How many were tried.
+        tried: usize,
+        /// How many were not, because of the failures.
+        left: usize,
+    },
+    /// The deployment cannot be opened.
+    #[error(transparent)]
+    Open(OpenError),
+    /// The code for a tenant is another's.
+    #[error("another tenant has the code {0}")]
+    CodeTaken(TenantCode),
+    /// A tenant could not be made, changed or erased.
+    #[error("{code}: {source}")]
+    Lifecycle {
+        /// The tenant.
+        code: TenantCode,
+        /// What happened.
+        source: LifecycleError,
+    },
+    /// An account could not be made or changed.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A tenant's database cannot be used.
+    #[error("{code}: {source}")]
+    Tenant {
+        /// The tenant.
+        code: TenantCode,
+        /// What happened.
+        source: DbError,
+    },
+    /// The catalog cannot be used.
+    #[error("the catalog: {0}")]
+    Catalog(DbError),
+    /// The application's own part failed.
+    #[error("{0}")]
+    Application(SeedError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {addr}: {source}")]
+    Bind {
+        /// The address.
+        addr: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The server stopped by itself.
+    #[error("the server stopped: {0}")]
+    Serve(io::Error),
+    /// A second signal came before the first was done with.
+    #[error("ended at once, with requests under way")]
+    Interrupted,
+    /// Nothing can be read from stdin or the terminal.
+    #[error("cannot read the input: {0}")]
+    Input(io::Error),
+    /// Stdout cannot be written to, other than because nobody reads on.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    /// The output cannot be put as JSON.
+    #[error("cannot write the output: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The process cannot have threads.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+impl Error {
+    /// What went wrong with the tenant of that code.
+    pub(crate) fn lifecycle(code: &TenantCode, source: LifecycleError) -> Self {
+        match source {
+            LifecycleError::CodeTaken => Self::CodeTaken(code.clone()),
+            LifecycleError::NotPossible => Self::NoTenant(code.clone()),
+            source => Self::Lifecycle {
+                code: code.clone(),
+                source,
+            },
+        }
+    }
+}
+
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotSetUp(folder) => Self::NotSetUp(folder),
+            OpenError::Pending(pending) => Self::CentralBehind(pending),
+            other => Self::Open(other),
+        }
+    }
+}
+
+fn untried(left: usize) -> String {
+    match left {
+        0 => String::new(),
+        left => format!(", {left} were not tried"),
+    }
+}
+
+fn listed(failed: &[(TenantCode, MigrateError)]) -> String {
+    failed
+        .iter()
+        .map(|(code, error)| format!("\n  {code}: {error}"))
+        .collect()
+}

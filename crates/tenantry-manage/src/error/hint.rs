@@ -1,0 +1,66 @@
+use std::io::ErrorKind;
+
+use tenantry::{db::DbError, lifecycle::LifecycleError};
+
+use crate::{Error, settings::Key};
+
+impl Error {
+    /// What to do next, where that can be told. `app` is the program's name.
+    pub(crate) fn hint(&self, app: &str) -> Option<String> {
+        Some(match self {
+            Self::Setting { .. } => format!("`{app} --help` tells what each setting can be"),
+            Self::PostgresLater(origin) => {
+                format!("without {origin} it is SQLite, under the data folder")
+            }
+            Self::SettingsSyntax { .. } => {
+                let keys = Key::ALL.map(Key::flag).join(", ");
+                format!("it has these and no others, each as `name = \"text\"`: {keys}")
+            }
+            Self::NoPassword { flag } => {
+                format!("{flag} reads it from a pipe or a file: `… {flag} < FILE`")
+            }
+            Self::NoTenant(_) | Self::NoMatch(_) => {
+                format!("`{app} tenant list` tells which there are")
+            }
+            Self::NoUser { tenant, .. } => {
+                format!("`{app} user list --tenant {tenant}` tells which there are")
+            }
+            Self::NotSetUp(_) => {
+                format!("`{app} migrate --all` sets it up; --data DIR names another place")
+            }
+            Self::CentralBehind(_) | Self::TenantBehind { .. } => {
+                format!("`{app} migrate --all` applies them; with --plan it only tells")
+            }
+            Self::Unconfirmed => "--yes confirms it without being asked".into(),
+            Self::Problems(_) => "what mends each stands beside it".into(),
+            Self::NotEmpty(_) => format!("`{app} demo --data DIR` fills another place"),
+            Self::DemoInProduction => {
+                format!("`{app} demo --profile development --data DIR` fills a place to try it")
+            }
+            Self::SomeTenants { left, .. } if *left > 0 => format!(
+                "those that failed are as they were; `{app} migrate --keep-going` goes on past them"
+            ),
+            Self::SomeTenants { .. } => {
+                format!(
+                    "those that failed are as they were; mend them and run `{app} migrate` again"
+                )
+            }
+            Self::CodeTaken(_) => "choose another: a code is a tenant's host name".into(),
+            Self::Lifecycle {
+                source: LifecycleError::UnderWay,
+                ..
+            } => "try again when it has ended".into(),
+            Self::Tenant {
+                source: DbError::Missing(_),
+                ..
+            } => format!("`{app} check` tells what is missing"),
+            Self::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+                format!("is it running already? Another: `{app} serve --addr 127.0.0.1:0`")
+            }
+            Self::Bind { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                "ports below 1024 may need a privilege; take a higher one".into()
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,111 @@
+use std::process::ExitCode;
+
+use crate::Error;
+
+/// What the process says at its end to whoever started it. Scripts depend on the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// It is done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line or a setting is wrong.
+    Usage = 2,
+    /// There is no such tenant.
+    NoTenant = 3,
+    /// It could be done, and was not: a check or a confirmation says no.
+    Refused = 4,
+    /// Some tenants failed.
+    Partly = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<&Error> for Exit {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Setting { .. }
+            | Error::PostgresLater(_)
+            | Error::SettingsFile { .. }
+            | Error::SettingsSyntax { .. }
+            | Error::LogFilter(_)
+            | Error::NoPassword { .. }
+            | Error::Password(_)
+            | Error::Email(_) => Self::Usage,
+            Error::NoTenant(_) | Error::NoMatch(_) => Self::NoTenant,
+            Error::NotSetUp(_)
+            | Error::CentralBehind(_)
+            | Error::TenantBehind { .. }
+            | Error::Unconfirmed
+            | Error::Declined
+            | Error::Problems(_)
+            | Error::NotEmpty(_)
+            | Error::DemoInProduction => Self::Refused,
+            Error::SomeTenants { .. } => Self::Partly,
+            Error::NoUser { .. }
+            | Error::Open(_)
+            | Error::CodeTaken(_)
+            | Error::Lifecycle { .. }
+            | Error::User(_)
+            | Error::Tenant { .. }
+            | Error::Catalog(_)
+            | Error::Application(_)
+            | Error::Bind { .. }
+            | Error::Serve(_)
+            | Error::Interrupted
+            | Error::Input(_)
+            | Error::Output(_)
+            | Error::Json(_)
+            | Error::Runtime(_) => Self::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenantry::OpenError;
+
+    use super::*;
+
+    /// The contract with scripts, as it is written down.
+    #[test]
+    fn codes_are_what_scripts_expect() {
+        let code: tenantry::tenant::TenantCode = "acme".parse().unwrap();
+        let cases = [
+            (Error::Interrupted, 1),
+            (Error::CodeTaken(code.clone()), 1),
+            (Error::Password("must not be empty".into()), 2),
+            (Error::NoTenant(code.clone()), 3),
+            (Error::NoMatch("a*".parse().unwrap()), 3),
+            (Error::Unconfirmed, 4),
+            (Error::Problems(2), 4),
+            (Error::from(OpenError::Pending(vec!["0001".into()])), 4),
+            (
+                Error::SomeTenants {
+                    failed: Vec::new(),
+                    tried: 0,
+                    left: 0,
+                },
+                5,
+            ),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(Exit::from(&error) as u8, expected, "{error}");
+        }
+        assert_eq!(Exit::Done as u8, 0);
+    }
+
+    #[test]
+    fn a_tenant_that_went_meanwhile_is_no_such_tenant() {
+        let error = Error::lifecycle(
+            &"acme".parse().unwrap(),
+            tenantry::lifecycle::LifecycleError::NotPossible,
+        );
+        assert_eq!(Exit::from(&error), Exit::NoTenant);
+    }
+}

@@ -1,0 +1,176 @@
+//! Where the deployment is and how it runs: flag, else environment, else `NAME.toml`, else default.
+
+mod file;
+mod key;
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+use tenantry::{routing::Site, tenant::Isolation};
+
+pub(crate) use self::key::{Key, Origin};
+use self::{file::File, key::Found};
+use crate::Error;
+
+/// The settings as flags, which every command has. Help is completed with the environment
+/// variables' names.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Flags {
+    /// Folder of the databases [default: ./data]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
+    data: Option<OsString>,
+    /// PostgreSQL in place of SQLite under the data folder (not supported yet)
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    database_url: Option<OsString>,
+    /// How new tenants are kept apart: file [default: file]
+    #[arg(long, global = true, value_name = "MEANS", help_heading = "Settings")]
+    isolation: Option<OsString>,
+    /// Address to serve on; port 0 picks a free one [default: 127.0.0.1:8000]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        help_heading = "Settings"
+    )]
+    addr: Option<OsString>,
+    /// Base host: tenants are at CODE.NAME [default: localhost]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Settings")]
+    host: Option<OsString>,
+    /// development, or production: nothing is set up or migrated unasked [default: development]
+    #[arg(long, global = true, value_name = "PROFILE", help_heading = "Settings")]
+    profile: Option<OsString>,
+    /// File with settings [default: {app}.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
+}
+
+/// Whether people try things out, or depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Development,
+    Production,
+}
+
+/// What holds for one run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) isolation: Isolation,
+    /// `HOST:PORT`, with a port that is one.
+    pub(crate) addr: String,
+    pub(crate) host: String,
+    pub(crate) profile: Profile,
+}
+
+impl Settings {
+    /// Reads them for this process.
+    pub(crate) fn read(app: &str, flags: &Flags) -> Result<Self, Error> {
+        let file = match &flags.config {
+            Some(path) => File::read(path)?,
+            None => File::read_if_there(format!("{app}.toml").as_ref())?,
+        };
+        Self::gather(app, flags, |name| env::var_os(name), &file)
+    }
+
+    fn gather(
+        app: &str,
+        flags: &Flags,
+        environment: impl Fn(&str) -> Option<OsString>,
+        file: &File,
+    ) -> Result<Self, Error> {
+        let find = |key: Key| -> Option<Found> {
+            if let Some(value) = flags.get(key) {
+                return Some(Found::new(value, Origin::Flag(key)));
+            }
+            let name = key.environment(app);
+            // as if unset: that is how a variable is switched off for one command
+            if let Some(value) = environment(&name).filter(|value| !value.is_empty()) {
+                return Some(Found::new(value, Origin::Environment(name)));
+            }
+            let value = file.get(key)?;
+            Some(Found::new(value, Origin::File(key, file.path.clone())))
+        };
+        if let Some(found) = find(Key::DatabaseUrl) {
+            return Err(Error::PostgresLater(found.origin));
+        }
+        Ok(Self {
+            data: find(Key::Data).map_or_else(|| Ok("data".into()), Found::folder)?,
+            isolation: find(Key::Isolation)
+                .map_or(Ok(Isolation::File), |found| found.parsed(str::parse))?,
+            addr: find(Key::Addr)
+                .map_or_else(|| Ok("127.0.0.1:8000".into()), |found| found.parsed(addr))?,
+            host: find(Key::Host)
+                .map_or_else(|| Ok("localhost".into()), |found| found.parsed(host))?,
+            profile: find(Key::Profile)
+                .map_or(Ok(Profile::Development), |found| found.parsed(profile))?,
+        })
+    }
+
+    /// Where the deployment is on the web, when it is served on the port of [`addr`](Self::addr).
+    pub(crate) fn site(&self) -> Site {
+        let port = self
+            .addr
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok());
+        self.site_on(port.unwrap_or(0))
+    }
+
+    /// Where the deployment is on the web, when it is served on `port`. In production something
+    /// that speaks TLS stands before it, on the usual port.
+    pub(crate) fn site_on(&self, port: u16) -> Site {
+        match (self.profile, port) {
+            (Profile::Development, 0) => Site::new(&self.host),
+            (Profile::Development, port) => Site::new(&self.host).port(port),
+            (Profile::Production, _) => Site::new(&self.host).https(),
+        }
+    }
+}
+
+impl Flags {
+    fn get(&self, key: Key) -> Option<OsString> {
+        match key {
+            Key::Data => self.data.clone(),
+            Key::DatabaseUrl => self.database_url.clone(),
+            Key::Isolation => self.isolation.clone(),
+            Key::Addr => self.addr.clone(),
+            Key::Host => self.host.clone(),
+            Key::Profile => self.profile.clone(),
+        }
+    }
+}
+
+fn addr(text: &str) -> Result<String, &'static str> {
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or("must be HOST:PORT, as 127.0.0.1:8000")?;
+    if host.is_empty() {
+        return Err("must name a host before the port; 0.0.0.0 is all of IPv4, [::] of IPv6");
+    }
+    port.parse::<u16>()
+        .map_err(|_| "must end with a port from 0 to 65535")?;
+    Ok(text.into())
+}
+
+fn host(text: &str) -> Result<String, &'static str> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if text.len() <= 253 && text.split('.').all(label) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("must be a host's name alone, as shop.example.com")
+    }
+}
+
+fn profile(text: &str) -> Result<Profile, &'static str> {
+    match text {
+        "development" => Ok(Profile::Development),
+        "production" => Ok(Profile::Production),
+        _ => Err("must be development or production"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

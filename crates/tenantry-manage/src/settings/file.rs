@@ -1,0 +1,70 @@
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::Key;
+use crate::Error;
+
+/// A settings file, and where it was.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    entries: Entries,
+}
+
+/// What may stand in it: the flags' names, and texts. Anything else is more likely a slip that
+/// leaves a default in force than something to be ignored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Entries {
+    data: Option<String>,
+    database_url: Option<String>,
+    isolation: Option<String>,
+    addr: Option<String>,
+    host: Option<String>,
+    profile: Option<String>,
+}
+
+impl File {
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|source| Error::SettingsFile {
+            path: path.into(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    pub(super) fn read_if_there(path: &Path) -> Result<Self, Error> {
+        match Self::read(path) {
+            Err(Error::SettingsFile { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        let entries = toml::from_str(text).map_err(|source| Error::SettingsSyntax {
+            path: path.into(),
+            source: Box::new(source),
+        })?;
+        Ok(Self {
+            path: path.into(),
+            entries,
+        })
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&String> {
+        match key {
+            Key::Data => self.entries.data.as_ref(),
+            Key::DatabaseUrl => self.entries.database_url.as_ref(),
+            Key::Isolation => self.entries.isolation.as_ref(),
+            Key::Addr => self.entries.addr.as_ref(),
+            Key::Host => self.entries.host.as_ref(),
+            Key::Profile => self.entries.profile.as_ref(),
+        }
+    }
+}

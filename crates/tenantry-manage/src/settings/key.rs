@@ -1,0 +1,110 @@
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use crate::Error;
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    Data,
+    DatabaseUrl,
+    Isolation,
+    Addr,
+    Host,
+    Profile,
+}
+
+impl Key {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Data,
+        Self::DatabaseUrl,
+        Self::Isolation,
+        Self::Addr,
+        Self::Host,
+        Self::Profile,
+    ];
+
+    /// Its name as a flag and in a settings file.
+    pub(crate) const fn flag(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::DatabaseUrl => "database-url",
+            Self::Isolation => "isolation",
+            Self::Addr => "addr",
+            Self::Host => "host",
+            Self::Profile => "profile",
+        }
+    }
+
+    /// Its name in the environment of the application `app`.
+    pub(crate) fn environment(self, app: &str) -> String {
+        match self {
+            Self::DatabaseUrl => "DATABASE_URL".into(), // the name that everybody else uses
+            _ => format!("{app}_{}", self.flag())
+                .replace('-', "_")
+                .to_uppercase(),
+        }
+    }
+}
+
+/// Where a value was found, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag(Key),
+    Environment(String),
+    File(Key, PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(key) => write!(f, "--{}", key.flag()),
+            Self::Environment(name) => f.write_str(name),
+            Self::File(key, path) => write!(f, "{} in {}", key.flag(), path.display()),
+        }
+    }
+}
+
+/// A value that was found, not looked at yet.
+pub(super) struct Found {
+    value: OsString,
+    pub(super) origin: Origin,
+}
+
+impl Found {
+    pub(super) fn new(value: impl Into<OsString>, origin: Origin) -> Self {
+        Self {
+            value: value.into(),
+            origin,
+        }
+    }
+
+    pub(super) fn folder(self) -> Result<PathBuf, Error> {
+        if self.value.is_empty() {
+            return Err(self.refused("must not be empty"));
+        }
+        Ok(self.value.into())
+    }
+
+    pub(super) fn parsed<T, E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        self,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Error> {
+        match self.value.to_str().map(parse) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(reason)) => Err(self.refused(reason)),
+            None => Err(self.refused("is not UTF-8")),
+        }
+    }
+
+    fn refused(&self, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Setting {
+            origin: self.origin.clone(),
+            given: Path::new(&self.value).display().to_string(),
+            reason: reason.into(),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The settings of `shop` with these flags, this environment and this `shop.toml`.
+fn gather(flags: &[&str], environment: &[(&str, &str)], toml: &str) -> Result<Settings, Error> {
+    let line = Line::try_parse_from([&["shop"], flags].concat()).unwrap();
+    let look_up = |name: &str| {
+        let (_, value) = environment.iter().find(|(given, _)| *given == name)?;
+        Some(OsString::from(value))
+    };
+    let file = File::parse("shop.toml".as_ref(), toml)?;
+    Settings::gather("shop", &line.flags, look_up, &file)
+}
+
+#[test]
+fn without_anything_the_defaults_hold() {
+    let expected = Settings {
+        data: "data".into(),
+        isolation: Isolation::File,
+        addr: "127.0.0.1:8000".into(),
+        host: "localhost".into(),
+        profile: Profile::Development,
+    };
+    assert_eq!(gather(&[], &[], "").unwrap(), expected);
+}
+
+#[test]
+fn a_flag_goes_before_the_environment_before_the_file() {
+    let (flag, variable, file) = (
+        &["--host", "flag"],
+        &[("SHOP_HOST", "env")],
+        "host = 'file'",
+    );
+    assert_eq!(gather(flag, variable, file).unwrap().host, "flag");
+    assert_eq!(gather(&[], variable, file).unwrap().host, "env");
+    assert_eq!(gather(&[], &[], file).unwrap().host, "file");
+}
+
+#[test]
+fn an_empty_variable_is_as_if_unset() {
+    let settings = gather(
+        &[],
+        &[("SHOP_DATA", ""), ("DATABASE_URL", "")],
+        "data = 'here'",
+    );
+    assert_eq!(settings.unwrap().data, PathBuf::from("here"));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_where_it_stands() {
+    let told = |flags: &[&str], environment: &[(&str, &str)], toml: &str| {
+        gather(flags, environment, toml).unwrap_err().to_string()
+    };
+    assert!(told(&["--addr", "nowhere"], &[], "").starts_with("--addr \"nowhere\""));
+    assert!(told(&[], &[("SHOP_PROFILE", "prod")], "").starts_with("SHOP_PROFILE \"prod\""));
+    assert!(told(&[], &[], "isolation = 'rows'").starts_with("isolation in shop.toml \"rows\""));
+    assert!(told(&[], &[("DATABASE_URL", "postgres://")], "").contains("DATABASE_URL"));
+    assert!(told(&[], &[], "dta = 'x'").contains("unknown field `dta`"));
+}
+
+#[test]
+fn hosts_and_addresses() {
+    for good in ["localhost", "Shop.Example.com", "a-b.c"] {
+        assert_eq!(host(good), Ok(good.to_lowercase()));
+    }
+    for bad in ["", "a..b", "http://a", "a:80", "a/b", "*.a"] {
+        assert!(host(bad).is_err(), "{bad}");
+    }
+    for good in ["127.0.0.1:0", "[::]:80", "localhost:8000"] {
+        assert!(addr(good).is_ok(), "{good}");
+    }
+    for bad in ["", ":80", "localhost", "a:", "a:99999", "a:-1"] {
+        assert!(addr(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn urls_follow_the_profile() {
+    let acme = "acme".parse().unwrap();
+    let development = gather(&["--addr", "127.0.0.1:9000"], &[], "").unwrap();
+    assert_eq!(
+        development.site().tenant_url(&acme),
+        "http://acme.localhost:9000"
+    );
+    let production = gather(
+        &["--profile", "production", "--host", "shop.example"],
+        &[],
+        "",
+    );
+    assert_eq!(
+        production.unwrap().site().tenant_url(&acme),
+        "https://acme.shop.example"
+    );
+}
