@@ -25,6 +25,18 @@ impl Application for Shop {
     const ABOUT: &'static str = "Online shops, each in a database of its own";
     const ROLES: &'static [&'static str] = &["owner", "admin", "staff"];
 
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    fn check_email(email: &str) -> Result<(), SeedError> {
+        validate::email(email)?;
+        Ok(())
+    }
+
+    fn check_password(password: &str) -> Result<(), SeedError> {
+        validate::password(password)?;
+        Ok(())
+    }
+
     fn tenant_migrations() -> Migrations {
         Migrations::new().sql(
             "0001_shop",
@@ -59,9 +71,6 @@ impl Application for Shop {
         owner: Option<Owner>,
     ) -> Result<(), SeedError> {
         let Some(owner) = owner else { return Ok(()) };
-        validate::email(&owner.email).map_err(|message| format!("owner's e-mail {message}"))?;
-        validate::password(&owner.password)
-            .map_err(|message| format!("owner's password {message}"))?;
         let new = NewUser {
             first_name: owner.email.split('@').next().unwrap_or("Owner").into(),
             email: owner.email,
