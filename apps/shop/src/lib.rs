@@ -4,6 +4,7 @@
 //! statements, `api` and `pages` what is said over HTTP.
 
 mod access;
+mod amount;
 mod api;
 mod application;
 mod demo;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     access::Staff,
+    amount::Amount,
     listing::{self, Page, Wanted},
     models::product::{Product, ProductFields},
     validate::{self, Errors},
@@ -25,14 +26,14 @@ pub(crate) struct NewProduct {
     name: String,
     code: String,
     #[serde(default)]
-    price: Decimal,
+    price: Amount,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ProductChange {
     name: Option<String>,
     code: Option<String>,
-    price: Option<Decimal>,
+    price: Option<Amount>,
 }
 
 pub(crate) async fn list(
@@ -52,7 +53,7 @@ pub(crate) async fn create(
     db: TenantDb,
     Json(new): Json<NewProduct>,
 ) -> Result<Response> {
-    let fields = validated(&new.name, &new.code, new.price)?;
+    let fields = validated(&new.name, &new.code, new.price.0)?;
     let product = Product::create(&db, fields, by.id).await?;
     let location = [(header::LOCATION, format!("/api/products/{}", product.id))];
     Ok((StatusCode::CREATED, location, Json(product)).into_response())
@@ -65,7 +66,7 @@ pub(crate) async fn replace(
     Json(new): Json<NewProduct>,
 ) -> Result<Json<Product>> {
     Product::get(&db, id).await?;
-    let fields = validated(&new.name, &new.code, new.price)?;
+    let fields = validated(&new.name, &new.code, new.price.0)?;
     Product::update(&db, id, &fields).await.map(Json)
 }
 
@@ -79,7 +80,7 @@ pub(crate) async fn update(
     let fields = validated(
         change.name.as_deref().unwrap_or(&product.name),
         change.code.as_deref().unwrap_or(&product.code),
-        change.price.unwrap_or(product.price),
+        change.price.map_or(product.price, |price| price.0),
     )?;
     Product::update(&db, id, &fields).await.map(Json)
 }

@@ -4,7 +4,6 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
-use rust_decimal::Decimal;
 use serde::Deserialize;
 use tenantry::{
     Tenant,
@@ -17,6 +16,7 @@ use uuid::Uuid;
 use super::{form_errors, html, shop_view, viewer};
 use crate::{
     access::Editor,
+    amount::Amount,
     api::products::validated,
     models::product::{Product, ProductFields},
     views::{FieldErrors, ProductForm},
@@ -106,16 +106,13 @@ pub(crate) async fn delete(
 
 fn read(submitted: &Submitted) -> Result<ProductFields> {
     let price = match submitted.price.trim() {
-        "" => Ok(Decimal::ZERO),
+        "" => Ok(Amount::default()),
         // as people write it in half of the world
-        text => text.replace(',', ".").parse::<Decimal>(),
+        text => text.replace(',', ".").parse(),
     };
     match price {
-        Ok(price) => validated(&submitted.name, &submitted.code, price),
-        Err(_) => Err(Problem::invalid_field(
-            "price",
-            "must be a number, like 9.90",
-        )),
+        Ok(Amount(price)) => validated(&submitted.name, &submitted.code, price),
+        Err(error) => Err(Problem::invalid_field("price", error.to_string())),
     }
 }
 
