@@ -56,7 +56,8 @@ impl<T> OrderBy<T> {
         Self {
             column,
             key,
-            parse: |text| Some(text.into()),
+            // no text has it, and no database takes it
+            parse: |text| (!text.contains('\0')).then(|| text.into()),
         }
     }
 
@@ -109,6 +110,12 @@ pub(crate) async fn page<T: Listed>(
     let mut conditions = Vec::new();
     let mut values: Vec<Value> = Vec::new();
     if let Some(q) = wanted.q.as_deref().map(str::trim).filter(|q| !q.is_empty()) {
+        if q.contains('\0') {
+            return Err(Problem::invalid_field(
+                "q",
+                "must not contain a NUL character",
+            ));
+        }
         values.push(format!("%{}%", escape_like(&q.to_lowercase())).into());
         let number = values.len();
         let any = T::SEARCHED
