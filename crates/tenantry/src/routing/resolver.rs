@@ -64,7 +64,7 @@ impl Resolvers {
                 continue;
             };
             sum = Some(match (sum, claim) {
-                (None, claim) | (Some(Claim::Central), claim) => claim,
+                (None | Some(Claim::Central), claim) => claim,
                 (Some(before), Claim::Central) => before,
                 (Some(Claim::Code(before)), Claim::Code(claim)) if before == claim => {
                     Claim::Code(before)
