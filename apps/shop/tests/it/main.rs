@@ -1,0 +1,14 @@
+//! The shop as its users have it: the program itself, over HTTP, in a browser and on the command
+//! line. What it must do is promised to clients and scripts; how it does it may change without any
+//! of this knowing.
+
+#![cfg(test)]
+
+mod api;
+mod bad_input;
+mod browser;
+mod commands;
+mod crash;
+mod matrix;
+mod processes;
+mod support;

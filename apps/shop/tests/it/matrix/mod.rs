@@ -1,0 +1,410 @@
+//! Every route of the shop, tried by one tenant on another.
+//!
+//! The table below has each route once; a test fails when one is missing, so a new route cannot
+//! come without being tried. A request that must not reach another tenant is also made by the
+//! tenant it belongs to, and must succeed there.
+
+mod table;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tenantry::routing::{Kind, RouteInfo};
+
+use self::table::{
+    EXCEPTIONS, Entry, MATRIX, Of,
+    Who::{Anyone, SignedIn},
+    product, user,
+};
+
+use crate::support::{
+    A_SECOND, Answer, Client, Payload, Person, Place, Server, Shop, shared, unique, until,
+};
+
+#[test]
+fn every_route_is_tried() {
+    let routes = shop::routes();
+    let name = |route: &RouteInfo| (route.method.clone(), route.path.clone(), route.kind);
+    let listed: BTreeSet<_> = routes.list().iter().map(name).collect();
+    assert_eq!(listed.len(), routes.list().len(), "a route is listed twice");
+
+    let tried = MATRIX.iter().map(Entry::name);
+    let excepted = EXCEPTIONS.iter().map(|(method, path, reason)| {
+        assert!(!reason.is_empty());
+        (*method, *path, Kind::Unresolved)
+    });
+    let mut known = BTreeSet::new();
+    for (method, path, kind) in tried.chain(excepted) {
+        let name = (method.to_owned(), path.to_owned(), kind);
+        assert!(known.insert(name), "{method} {path} is here twice");
+    }
+    let untried: Vec<_> = listed.difference(&known).collect();
+    assert!(untried.is_empty(), "not tried across tenants: {untried:#?}");
+    let gone: Vec<_> = known.difference(&listed).collect();
+    assert!(gone.is_empty(), "there are no such routes: {gone:#?}");
+}
+
+/// Two shops with the same e-mail addresses, and nothing else the same.
+struct Neighbours {
+    /// Whose things must not be reached.
+    ours: Shop,
+    /// Who tries.
+    theirs: Shop,
+    /// Words that only our things have.
+    marks: Vec<String>,
+}
+
+/// A product or user of ours, and what it says.
+struct Object {
+    id: String,
+    mark: String,
+}
+
+impl Neighbours {
+    async fn new(server: &std::sync::Arc<Server>) -> Self {
+        let ours = Shop::open_as(server, &unique("ours"), "the password of ours").await;
+        let theirs = Shop::open_as(server, &unique("theirs"), "another for theirs").await;
+        for shop in [&ours, &theirs] {
+            let word = unique("zebra");
+            let dressed = json!({ "name": word, "profile": { "tagline": word } });
+            shop.as_owner().patch("/api/shop", dressed).await.is(200);
+            shop.stock(&word, &word, "12.34").await;
+            let new = user(shop, &word);
+            shop.as_owner()
+                .send("POST", "/api/users", new)
+                .await
+                .is(201);
+        }
+        let shop = ours.visitor().get("/api/shop").await.is(200).json();
+        let name = shop["name"].as_str().unwrap().to_owned();
+        let marks = vec![
+            name,
+            ours.id.clone(),
+            ours.owner.id.clone(),
+            ours.code.clone(),
+        ];
+        Self {
+            ours,
+            theirs,
+            marks,
+        }
+    }
+
+    async fn object(&self, we: &Client, of: Of, word: &str) -> Object {
+        let (path, new) = match of {
+            Of::Nothing => {
+                return Object {
+                    id: String::new(),
+                    mark: self.ours.id.clone(),
+                };
+            }
+            Of::Product => ("/api/products", product(&self.ours, word)),
+            Of::User => ("/api/users", user(&self.ours, word)),
+        };
+        let made = we.send("POST", path, new).await.is(201).json();
+        Object {
+            id: made["id"].as_str().unwrap().into(),
+            mark: word.into(),
+        }
+    }
+
+    /// All that we have.
+    async fn our_things(we: &Client) -> Vec<Value> {
+        let mut things = Vec::new();
+        for path in [
+            "/api/shop",
+            "/api/products?limit=200",
+            "/api/users?limit=200",
+        ] {
+            things.push(we.get(path).await.is(200).json());
+        }
+        things
+    }
+
+    /// Fails if an answer that they got speaks of anything of ours.
+    #[track_caller]
+    fn nothing_of_ours_in(&self, answer: &Answer, object: &Object) {
+        let told = format!("{:?} {}", answer.headers, answer.text());
+        for mark in self.marks.iter().chain([&object.mark, &object.id]) {
+            let known = mark.is_empty() || !told.contains(mark.as_str());
+            assert!(known, "{} tells them {mark}: {told}", answer.asked);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_tenant_is_reached_from_another() {
+    let server = shared();
+    let world = Neighbours::new(&server).await;
+    for entry in MATRIX.iter().filter(|entry| entry.kind == Kind::Tenant) {
+        try_across(&world, entry).await;
+    }
+}
+
+async fn try_across(world: &Neighbours, entry: &Entry) {
+    let Neighbours { ours, theirs, .. } = world;
+    let our_token = ours.log_in(&ours.owner).await;
+    let we = ours.visitor().bearer(&our_token);
+    let object = world.object(&we, entry.of, &unique("quagga")).await;
+    let before = Neighbours::our_things(&we).await;
+    let own_id = object.id.as_str();
+    let missing = uuid::Uuid::now_v7().to_string();
+    let word = unique("attempt");
+    let theirs_by = [theirs.visitor(), theirs.by_host()];
+
+    for tenant in &theirs_by {
+        // nobody
+        let nobody = entry.by(tenant, own_id, (entry.body)(ours, &word)).await;
+        world.nothing_of_ours_in(&nobody, &object);
+        // we, as far as our token tells
+        let known_to_us = entry.signed_in(tenant, &our_token);
+        let stranger = entry
+            .by(&known_to_us, own_id, (entry.body)(ours, &word))
+            .await;
+        world.nothing_of_ours_in(&stranger, &object);
+        if entry.who == SignedIn {
+            entry.not_let_in(&nobody, "authentication-required");
+            entry.not_let_in(&stranger, "invalid-token");
+            let with_cookie = tenant.cookie(&our_token);
+            let stranger = entry
+                .by(&with_cookie, own_id, (entry.body)(ours, &word))
+                .await;
+            entry.not_let_in(&stranger, "invalid-token");
+        }
+        // they, with an id of ours
+        let their_token = theirs.log_in(&theirs.owner).await;
+        let they = entry.signed_in(tenant, &their_token);
+        if entry.of != Of::Nothing {
+            let foreign = entry.by(&they, own_id, (entry.body)(theirs, &word)).await;
+            world.nothing_of_ours_in(&foreign, &object);
+            entry.refused(&foreign, 404, "not-found");
+            let none = entry.by(&they, &missing, (entry.body)(theirs, &word)).await;
+            foreign.same_as(&none);
+        }
+        // and as they should
+        if entry.of == Of::Nothing {
+            let their_own = (entry.body)(theirs, &unique("their-own"));
+            let right = entry.by(&they, "", their_own).await.is(entry.success);
+            world.nothing_of_ours_in(&right, &object);
+        }
+    }
+    assert_eq!(
+        before,
+        Neighbours::our_things(&we).await,
+        "{} {} changed us",
+        entry.method,
+        entry.path
+    );
+
+    // the control: all of it is possible for us
+    let we = match entry.who {
+        Anyone => ours.visitor(),
+        SignedIn => entry.signed_in(&ours.visitor(), &our_token),
+    };
+    let control = entry
+        .by(&we, own_id, (entry.body)(ours, &unique("control")))
+        .await;
+    control.is(entry.success);
+}
+
+#[tokio::test]
+async fn a_login_of_one_tenant_is_none_in_another() {
+    let server = shared();
+    let Neighbours { ours, theirs, .. } = Neighbours::new(&server).await;
+    let (right, wrong) = (&ours.owner.password, &theirs.owner.password);
+    let login = |password: &str| json!({ "email": ours.owner.email, "password": password });
+    ours.visitor()
+        .post("/api/auth/login", login(right))
+        .await
+        .is(200);
+    let answer = ours.visitor().post("/api/auth/login", login(wrong)).await;
+    answer.problem(401, "invalid-credentials");
+    let fields = [("email", ours.owner.email.as_str()), ("password", wrong)];
+    let page = ours.by_host().browser().form("/sign-in", &fields).await;
+    assert!(page.header("set-cookie").is_none());
+    page.page(401);
+}
+
+#[tokio::test]
+async fn a_cursor_of_one_tenant_is_garbage_to_another() {
+    let server = shared();
+    let Neighbours { ours, theirs, .. } = Neighbours::new(&server).await;
+    for shop in [&ours, &theirs] {
+        for _ in 0..2 {
+            shop.stock("Spade", &unique("spade"), "1").await;
+        }
+    }
+    for list in ["/api/products", "/api/users"] {
+        let page = ours
+            .as_owner()
+            .get(&format!("{list}?limit=1"))
+            .await
+            .is(200)
+            .json();
+        let cursor = page["next"].as_str().expect("another page");
+        let path = format!("{list}?limit=1&cursor={cursor}");
+        let foreign = theirs.as_owner().get(&path).await;
+        foreign.invalid(&["cursor"]);
+        let garbage = theirs
+            .as_owner()
+            .get(&format!("{list}?limit=1&cursor=Z2FyYmFnZQ"))
+            .await;
+        foreign.same_as(&garbage);
+        ours.as_owner().get(&path).await.is(200);
+    }
+    let page = theirs.by_host().browser().get("/?cursor=Z2FyYmFnZQ").await;
+    page.page(422);
+}
+
+#[tokio::test]
+async fn a_tenants_routes_are_nowhere_without_it() {
+    let server = shared();
+    let deleted = Shop::open(&server).await;
+    deleted.visitor().get("/").await.is(200); // so that it is known and open when it goes
+    server
+        .place()
+        .run(&["tenant", "delete", &deleted.code, "--yes"])
+        .ok();
+    let unknown = unique("unknown");
+    until(A_SECOND, "the tenant is gone", || async {
+        deleted.visitor().get("/api/shop").await.status == 404
+    })
+    .await;
+
+    let nobody = [
+        server.tenant(&unknown),
+        server.host(&unknown),
+        server.tenant(&deleted.code),
+        server.host(&deleted.code),
+        server.tenant("x'; DROP"),
+        server.tenant(""),
+        server.host("a.b"),
+        server.central().with("host", "example.com"),
+    ];
+    let id = uuid::Uuid::now_v7().to_string();
+    for entry in MATRIX {
+        for client in &nobody {
+            let client = entry.signed_in(client, &deleted.owner.token);
+            let answer = entry
+                .by(&client, &id, (entry.body)(&deleted, &unique("nobody")))
+                .await;
+            entry.refused(&answer, 404, "tenant-not-found");
+        }
+    }
+    let on_both = |entry: &Entry| entry.kind == Kind::Tenant && entry.path == "/";
+    for entry in MATRIX
+        .iter()
+        .filter(|entry| entry.kind == Kind::Tenant && !on_both(entry))
+    {
+        let body = (entry.body)(&deleted, &unique("nobody"));
+        let answer = entry.by(&server.central(), &id, body).await;
+        entry.refused(&answer, 404, "tenant-required");
+    }
+}
+
+#[tokio::test]
+async fn central_routes_are_not_on_a_tenants_host() {
+    let shop = Shop::shared().await;
+    let on_both = |entry: &Entry| entry.path == "/";
+    for entry in MATRIX.iter().filter(|entry| entry.kind == Kind::Central) {
+        let code = unique("central");
+        let body = || (entry.body)(&shop, &code);
+        for client in [shop.visitor(), shop.by_host()] {
+            if !on_both(entry) {
+                let answer = entry.by(&client, "", body()).await;
+                entry.refused(&answer, 404, "not-found");
+            }
+        }
+        entry
+            .by(&shop.server().central(), "", body())
+            .await
+            .is(entry.success);
+    }
+}
+
+#[tokio::test]
+async fn two_tenants_in_one_request_are_a_conflict() {
+    let server = shared();
+    let (one, other) = (Shop::open(&server).await, Shop::open(&server).await);
+    let id = uuid::Uuid::now_v7().to_string();
+    for entry in MATRIX.iter().filter(|entry| entry.kind == Kind::Tenant) {
+        let both = entry.signed_in(&one.by_host(), &one.owner.token);
+        let both = both.with("tenant-code", &other.code);
+        let answer = entry
+            .by(&both, &id, (entry.body)(&one, &unique("both")))
+            .await;
+        entry.refused(&answer, 400, "tenant-conflict");
+    }
+    let twice = one.by_host().with("tenant-code", &one.code.to_uppercase());
+    twice.get("/api/shop").await.is(200);
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_answers_503_within_a_second_and_only_until_resumed() {
+    let server = Place::new().serve();
+    let (stopped, other) = (Shop::open(&server).await, Shop::open(&server).await);
+    let product = stopped.stock("Spade", "S-1", "1").await;
+    let id = product["id"].as_str().unwrap();
+    server
+        .place()
+        .run(&["tenant", "suspend", &stopped.code])
+        .ok();
+    until(A_SECOND, "the tenant is suspended", || async {
+        stopped.visitor().get("/api/shop").await.status == 503
+    })
+    .await;
+    for entry in MATRIX.iter().filter(|entry| entry.kind == Kind::Tenant) {
+        for client in [stopped.visitor(), stopped.by_host()] {
+            let client = entry.signed_in(&client, &stopped.owner.token);
+            let answer = entry
+                .by(&client, id, (entry.body)(&stopped, &unique("stopped")))
+                .await;
+            entry.refused(&answer, 503, "tenant-suspended");
+        }
+    }
+    other.as_owner().get("/api/auth/me").await.is(200);
+
+    server
+        .place()
+        .run(&["tenant", "resume", &stopped.code])
+        .ok();
+    until(A_SECOND, "the tenant is back", || async {
+        stopped.visitor().get("/api/shop").await.status == 200
+    })
+    .await;
+    let path = format!("/api/products/{id}");
+    assert_eq!(stopped.as_owner().get(&path).await.is(200).json(), product);
+}
+
+#[tokio::test]
+async fn routes_that_need_no_tenant_are_the_same_for_everybody() {
+    let shop = Shop::shared().await;
+    let server = shop.server();
+    for (method, path, _) in EXCEPTIONS {
+        let here = server
+            .central()
+            .send(method, path, Payload::Nothing)
+            .await
+            .is(200);
+        for client in [
+            shop.as_owner(),
+            shop.by_host(),
+            server.host("no-such"),
+            server.tenant("-"),
+        ] {
+            here.same_as(&client.send(method, path, Payload::Nothing).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_users_id_of_one_tenant_is_nobody_in_another_even_to_the_same_address() {
+    let server = shared();
+    let Neighbours { ours, theirs, .. } = Neighbours::new(&server).await;
+    let same: Vec<&Person> = vec![&ours.owner, &theirs.owner];
+    assert_eq!(same[0].email, same[1].email);
+    assert_ne!(same[0].id, same[1].id);
+    let path = format!("/api/users/{}", ours.owner.id);
+    theirs.as_owner().get(&path).await.problem(404, "not-found");
+    ours.as_owner().get(&path).await.is(200);
+}

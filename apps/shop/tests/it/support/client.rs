@@ -1,0 +1,150 @@
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
+use serde_json::Value;
+
+use super::{Answer, Server};
+
+/// Somebody who asks the server: a tenant named or not, signed in or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    /// It lives as long as anybody asks it.
+    server: Arc<Server>,
+    headers: HeaderMap,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone)]
+pub(crate) enum Payload {
+    Nothing,
+    Json(Value),
+    Form(Vec<(&'static str, String)>),
+    Bytes(&'static str, Vec<u8>),
+}
+
+impl Client {
+    /// Without a tenant, and nobody.
+    pub(crate) fn new(server: Arc<Server>) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        Self {
+            http,
+            server,
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// The same, with a header set.
+    pub(crate) fn with(&self, name: &'static str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        );
+        client
+    }
+
+    /// The same, without a header.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.remove(name);
+        client
+    }
+
+    pub(crate) fn bearer(&self, token: &str) -> Self {
+        self.with("authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn cookie(&self, token: &str) -> Self {
+        self.without("authorization")
+            .with("cookie", &format!("session={token}"))
+    }
+
+    /// As a browser asks for pages.
+    pub(crate) fn browser(&self) -> Self {
+        self.with("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, Payload::Nothing).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, Payload::Nothing).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, Payload::Json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send("PUT", path, Payload::Json(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send("PATCH", path, Payload::Json(body)).await
+    }
+
+    pub(crate) async fn form(&self, path: &str, fields: &[(&'static str, &str)]) -> Answer {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        self.send("POST", path, Payload::Form(fields)).await
+    }
+
+    /// A body of any type.
+    pub(crate) async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &'static str,
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
+        self.send(method, path, Payload::Bytes(content_type, body.into()))
+            .await
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, payload: Payload) -> Answer {
+        let sent = self.try_send(method, path, payload).await;
+        sent.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
+    }
+
+    /// For when the server may be gone.
+    pub(crate) async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        payload: Payload,
+    ) -> Result<Answer, reqwest::Error> {
+        let method: Method = method.parse().unwrap();
+        let asked = format!("{method} {path}");
+        let request = self
+            .http
+            .request(method, format!("http://{}{path}", self.server.addr()))
+            .headers(self.headers.clone());
+        let request = match payload {
+            Payload::Nothing => request,
+            Payload::Json(body) => request.json(&body),
+            Payload::Form(fields) => request.form(&fields),
+            Payload::Bytes("", body) => request.body(body),
+            Payload::Bytes(kind, body) => request.header("content-type", kind).body(body),
+        };
+        let response = request.send().await?;
+        Ok(Answer {
+            asked,
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await?.into(),
+        })
+    }
+}

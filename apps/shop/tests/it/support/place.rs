@@ -1,0 +1,184 @@
+use std::{
+    io::Write,
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::{Command, ExitStatus, Stdio},
+    sync::Arc,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Server;
+
+/// How a deployment is set up; everything here is as by default unless told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Setup {
+    /// The means that keeps new tenants apart.
+    pub(crate) isolation: Option<&'static str>,
+    /// Where PostgreSQL is, if the tenants are there.
+    pub(crate) database_url: Option<String>,
+    pub(crate) profile: Option<&'static str>,
+}
+
+/// A deployment's place: a folder that goes with it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    folder: TempDir,
+    setup: Setup,
+}
+
+impl Place {
+    pub(crate) fn new() -> Arc<Self> {
+        Self::of(Setup::default())
+    }
+
+    pub(crate) fn of(setup: Setup) -> Arc<Self> {
+        Arc::new(Self {
+            folder: tempfile::tempdir().unwrap(),
+            setup,
+        })
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Any path beside the data.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `shop …` on this place, not started yet. Nothing of the developer's own settings counts.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("SHOP_") || ["DATABASE_URL", "RUST_LOG"].contains(&text.as_ref()) {
+                command.env_remove(&name);
+            }
+        }
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data());
+        let flags = [
+            ("--isolation", self.setup.isolation),
+            ("--database-url", self.setup.database_url.as_deref()),
+            ("--profile", self.setup.profile),
+        ];
+        for (flag, value) in flags {
+            command.args(value.iter().flat_map(|value| [flag, value]));
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs `shop …` to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Done {
+        Done::of(arguments, self.command(arguments), "")
+    }
+
+    /// Runs `shop …` to its end, with that on its standard input.
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
+        Done::of(arguments, self.command(arguments), input)
+    }
+
+    /// Runs `shop …`, which kills itself at a point of its work.
+    pub(crate) fn run_until_killed(&self, arguments: &[&str], input: &str, point: &str) -> Done {
+        let mut command = self.command(arguments);
+        command.env("TENANTRY_KILL_AT", point);
+        Done::of(arguments, command, input)
+    }
+
+    pub(crate) fn serve(self: &Arc<Self>) -> Arc<Server> {
+        Server::start(self, &[])
+    }
+
+    /// Every file and folder under a folder of the data, by its path in there.
+    pub(crate) fn files_in(&self, folder: &str) -> Vec<String> {
+        let root = self.data().join(folder);
+        let mut found = Vec::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path.strip_prefix(&root).unwrap().display().to_string());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// A command that came to its end.
+#[derive(Debug)]
+#[expect(dead_code, reason = "what was asked is for whoever reads a failure")]
+pub(crate) struct Done {
+    asked: String,
+    status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Done {
+    fn of(arguments: &[&str], mut command: Command, input: &str) -> Self {
+        if !input.is_empty() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.spawn().unwrap();
+        if let Some(mut stdin) = child.stdin.take() {
+            // it may end without reading
+            drop(stdin.write_all(input.as_bytes()));
+        }
+        let output = child.wait_with_output().unwrap();
+        Self {
+            asked: format!("shop {}", arguments.join(" ")),
+            status: output.status,
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Fails unless it ended with that exit code, and without a panic.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{self:#?}");
+        assert!(!self.stderr.contains("panicked"), "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        self.exits(0)
+    }
+
+    /// Fails unless it refused with that exit code, and said why on stderr and nothing on stdout.
+    #[track_caller]
+    pub(crate) fn refuses(self, code: i32) -> Self {
+        assert_eq!(self.stdout, "", "{self:#?}");
+        assert!(self.stderr.contains("error"), "{self:#?}");
+        self.exits(code)
+    }
+
+    /// Fails unless it was killed.
+    #[track_caller]
+    pub(crate) fn killed(self) -> Self {
+        assert_eq!(self.status.signal(), Some(9), "{self:#?}");
+        self
+    }
+
+    /// What is on stdout, which must be JSON and nothing else.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
