@@ -13,7 +13,7 @@ use crate::{
     access::{OWNER, STAFF},
     models::{
         product::{Product, ProductFields},
-        profile::Profile,
+        profile::{Profile, ProfileChange},
     },
 };
 
@@ -64,11 +64,11 @@ async fn stock(tenancy: &Tenancy, mut db: TenantDb, shop: Shop) -> Result<(), Se
         let user = Users::on(&mut db).create(tenancy.passwords(), new).await?;
         owner.get_or_insert(user.id);
     }
-    let profile = Profile {
-        tagline: Some(shop.tagline.into()),
-        currency: shop.currency.into(),
+    let profile = ProfileChange {
+        tagline: Some(Some(shop.tagline.into())),
+        currency: Some(shop.currency.into()),
     };
-    profile.write(&db).await?;
+    Profile::change(&db, profile).await?;
     for (number, (name, cents)) in (1..).zip(shop.products) {
         let fields = ProductFields {
             name: name.into(),

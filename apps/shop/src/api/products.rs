@@ -17,7 +17,7 @@ use crate::{
     access::Staff,
     amount::Amount,
     listing::{self, Page, Wanted},
-    models::product::{Product, ProductFields},
+    models::product::{Product, ProductChange, ProductFields},
     validate::{self, Errors},
 };
 
@@ -30,7 +30,7 @@ pub(crate) struct NewProduct {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct ProductChange {
+pub(crate) struct ChangedProduct {
     name: Option<String>,
     code: Option<String>,
     price: Option<Amount>,
@@ -67,22 +67,30 @@ pub(crate) async fn replace(
 ) -> Result<Json<Product>> {
     Product::get(&db, id).await?;
     let fields = validated(&new.name, &new.code, new.price.0)?;
-    Product::update(&db, id, &fields).await.map(Json)
+    Product::update(&db, id, fields.into()).await.map(Json)
 }
 
 pub(crate) async fn update(
     Staff(_): Staff,
     db: TenantDb,
     Path(id): Path<Uuid>,
-    Json(change): Json<ProductChange>,
+    Json(changed): Json<ChangedProduct>,
 ) -> Result<Json<Product>> {
-    let product = Product::get(&db, id).await?;
-    let fields = validated(
-        change.name.as_deref().unwrap_or(&product.name),
-        change.code.as_deref().unwrap_or(&product.code),
-        change.price.map_or(product.price, |price| price.0),
-    )?;
-    Product::update(&db, id, &fields).await.map(Json)
+    Product::get(&db, id).await?;
+    let mut errors = Errors::default();
+    let change = ProductChange {
+        name: changed
+            .name
+            .and_then(|text| errors.check("name", name(&text))),
+        code: changed
+            .code
+            .and_then(|text| errors.check("code", code(&text))),
+        price: changed
+            .price
+            .and_then(|price| errors.check("price", validate::price(price.0))),
+    };
+    errors.finish()?;
+    Product::update(&db, id, change).await.map(Json)
 }
 
 pub(crate) async fn delete(
@@ -95,13 +103,21 @@ pub(crate) async fn delete(
 }
 
 /// The fields, if they can be taken.
-pub(crate) fn validated(name: &str, code: &str, price: Decimal) -> Result<ProductFields> {
+pub(crate) fn validated(new_name: &str, new_code: &str, price: Decimal) -> Result<ProductFields> {
     let mut errors = Errors::default();
-    let name = errors.check("name", validate::text(name, 200));
-    let code = errors.check("code", validate::text(code, 64));
+    let name = errors.check("name", name(new_name));
+    let code = errors.check("code", code(new_code));
     let price = errors.check("price", validate::price(price));
     match (name, code, price) {
         (Some(name), Some(code), Some(price)) => Ok(ProductFields { name, code, price }),
         _ => Err(errors.into()),
     }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    validate::text(text, 200)
+}
+
+fn code(text: &str) -> Result<String, String> {
+    validate::text(text, 64)
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     access::Manager,
-    models::profile::Profile,
+    models::profile::{Profile, ProfileChange},
     validate::{self, Errors},
 };
 
@@ -25,14 +25,14 @@ pub(crate) struct ShopShown {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct ShopChange {
+pub(crate) struct ChangedShop {
     name: Option<String>,
     #[serde(default)]
-    profile: ProfileChange,
+    profile: ChangedProfile,
 }
 
 #[derive(Default, Deserialize)]
-struct ProfileChange {
+struct ChangedProfile {
     /// `Some(None)` takes it away.
     #[serde(default, deserialize_with = "present")]
     tagline: Option<Option<String>>,
@@ -64,33 +64,32 @@ pub(crate) async fn update(
     tenancy: Tenancy,
     tenant: Tenant,
     db: TenantDb,
-    Json(change): Json<ShopChange>,
+    Json(changed): Json<ChangedShop>,
 ) -> Result<Json<ShopShown>> {
     let mut errors = Errors::default();
-    let mut profile = Profile::read(&db).await?;
-    let mut name = tenant.name().to_owned();
-    if let Some(new) = &change.name {
-        name = errors
-            .check("name", validate::text(new, 200))
-            .unwrap_or(name);
-    }
-    if let Some(tagline) = &change.profile.tagline {
+    let name = changed
+        .name
+        .and_then(|name| errors.check("name", validate::text(&name, 200)));
+    let tagline = changed.profile.tagline.and_then(|tagline| {
         let checked = validate::optional_text(tagline.as_deref().unwrap_or(""), 200);
-        profile.tagline = errors
-            .check("profile.tagline", checked)
-            .filter(|tagline| !tagline.is_empty());
-    }
-    if let Some(currency) = &change.profile.currency {
-        let checked = errors.check("profile.currency", validate::currency(currency));
-        profile.currency = checked.unwrap_or(profile.currency);
-    }
+        errors.check("profile.tagline", checked)
+    });
+    let currency = changed
+        .profile
+        .currency
+        .and_then(|currency| errors.check("profile.currency", validate::currency(&currency)));
     errors.finish()?;
-    profile.write(&db).await?;
-    if name != tenant.name() {
+    let change = ProfileChange {
+        tagline: tagline.map(|tagline| Some(tagline).filter(|text| !text.is_empty())),
+        currency,
+    };
+    let profile = Profile::change(&db, change).await?;
+    if let Some(name) = &name {
         tenancy
-            .set_name(&tenant, &name)
+            .set_name(&tenant, name)
             .await
             .map_err(Problem::from)?;
     }
+    let name = name.unwrap_or_else(|| tenant.name().into());
     Ok(shown(&tenant, name, profile))
 }

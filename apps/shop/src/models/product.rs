@@ -28,6 +28,25 @@ pub(crate) struct ProductFields {
     pub(crate) price: Decimal,
 }
 
+/// What is to be changed of a product, already validated; `None` stays as it is, whatever others
+/// make of it meanwhile.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProductChange {
+    pub(crate) name: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) price: Option<Decimal>,
+}
+
+impl From<ProductFields> for ProductChange {
+    fn from(fields: ProductFields) -> Self {
+        Self {
+            name: Some(fields.name),
+            code: Some(fields.code),
+            price: Some(fields.price),
+        }
+    }
+}
+
 const COLUMNS: &str = "id, name, code, price, added_by, added_on";
 
 impl Listed for Product {
@@ -85,15 +104,17 @@ impl Product {
     pub(crate) async fn update(
         db: &TenantDb,
         id: Uuid,
-        fields: &ProductFields,
+        change: ProductChange,
     ) -> Result<Self, Problem> {
         db.query(&format!(
-            "UPDATE products SET name = $2, code = $3, price = $4 WHERE id = $1 RETURNING {COLUMNS}"
+            "UPDATE products SET name = coalesce($2, name), code = coalesce($3, code),
+                price = coalesce($4, price)
+             WHERE id = $1 RETURNING {COLUMNS}"
         ))
         .bind(id)
-        .bind(&fields.name)
-        .bind(&fields.code)
-        .bind(fields.price)
+        .bind(change.name)
+        .bind(change.code)
+        .bind(change.price)
         .one()
         .await
         .map_err(refusal)

@@ -8,6 +8,14 @@ pub(crate) struct Profile {
     pub(crate) currency: String,
 }
 
+/// What is to be changed of it; `None` stays as it is, whatever others make of it meanwhile.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProfileChange {
+    /// `Some(None)` takes it away.
+    pub(crate) tagline: Option<Option<String>>,
+    pub(crate) currency: Option<String>,
+}
+
 impl Profile {
     pub(crate) async fn read(db: &TenantDb) -> Result<Self, DbError> {
         db.query("SELECT tagline, currency FROM profile")
@@ -15,12 +23,16 @@ impl Profile {
             .await
     }
 
-    pub(crate) async fn write(&self, db: &TenantDb) -> Result<(), DbError> {
-        db.query("UPDATE profile SET tagline = $1, currency = $2")
-            .bind(self.tagline.as_deref())
-            .bind(&self.currency)
-            .execute()
-            .await
-            .map(drop)
+    pub(crate) async fn change(db: &TenantDb, change: ProfileChange) -> Result<Self, DbError> {
+        db.query(
+            "UPDATE profile SET tagline = CASE WHEN $1 THEN $2 ELSE tagline END,
+                currency = coalesce($3, currency)
+             RETURNING tagline, currency",
+        )
+        .bind(change.tagline.is_some())
+        .bind(change.tagline.flatten())
+        .bind(change.currency)
+        .one()
+        .await
     }
 }

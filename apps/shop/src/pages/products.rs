@@ -89,7 +89,7 @@ pub(crate) async fn update(
 ) -> Result<Response> {
     Product::get(&db, id).await?;
     let changed = match read(&submitted) {
-        Ok(fields) => Product::update(&db, id, &fields).await,
+        Ok(fields) => Product::update(&db, id, fields.into()).await,
         Err(problem) => Err(problem),
     };
     saved(changed, &tenant, &db, &user, Some(id), submitted).await

@@ -217,3 +217,31 @@ async fn ids_that_are_none_are_not_found() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_change_different_fields_at_once_both_have_their_way() {
+    let shop = Shop::shared().await;
+    let product = shop.stock("Spade", "S", "0").await;
+    let path = format!("/api/products/{}", product["id"].as_str().unwrap());
+    let changing = |field: &'static str| {
+        let (client, path) = (shop.as_owner(), path.clone());
+        async move |value: String| client.patch(&path, json!({ field: value })).await.is(200)
+    };
+    for round in 1..=20 {
+        let (name, price) = (format!("Spade {round}"), format!("{round}.00"));
+        let (rename, reprice) = (changing("name"), changing("price"));
+        let (first, second) = (name.clone(), price.clone());
+        let tasks = [
+            tokio::spawn(async move { rename(first).await }),
+            tokio::spawn(async move { reprice(second).await }),
+        ];
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let kept = shop.visitor().get(&path).await.json();
+        assert_eq!(
+            (&kept["name"], &kept["price"]),
+            (&json!(name), &json!(price))
+        );
+    }
+}

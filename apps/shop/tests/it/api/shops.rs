@@ -162,3 +162,25 @@ async fn a_change_of_the_shop_is_whole_or_nothing() {
     answer.invalid(&["name", "profile.currency"]);
     assert_eq!(shop.visitor().get("/api/shop").await.json(), before);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_change_different_things_of_a_shop_at_once_both_have_their_way() {
+    let shop = Shop::shared().await;
+    for round in 1..=20 {
+        let currency = ["USD", "CHF"][round % 2];
+        let changes = [
+            json!({ "profile": { "tagline": format!("round {round}") } }),
+            json!({ "profile": { "currency": currency } }),
+        ];
+        let tasks = changes.map(|change| {
+            let client = shop.as_owner();
+            tokio::spawn(async move { client.patch("/api/shop", change).await.is(200) })
+        });
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let kept = shop.visitor().get("/api/shop").await.json();
+        let expected = json!({ "tagline": format!("round {round}"), "currency": currency });
+        assert_eq!(kept["profile"], expected);
+    }
+}
