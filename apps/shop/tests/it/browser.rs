@@ -1,7 +1,8 @@
 //! The shop in a real browser.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -19,23 +20,36 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Chromium without a screen, and its driver. They end with this.
 struct Browser {
     client: Client,
+    session: String,
     driver: Child,
+    port: u16,
     _profile: TempDir,
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // asked to end it closes its Chromium, which a kill would leave behind
-        let pid = self.driver.id().to_string();
-        drop(Command::new("kill").arg(&pid).status());
+        // the driver closes its Chromium when the session ends, and not when it is killed
+        if let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port)) {
+            let (port, session) = (self.port, &self.session);
+            let end = format!(
+                "DELETE /session/{session} HTTP/1.1\r\nHost: localhost:{port}\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            drop(driver.write_all(end.as_bytes()));
+            drop(driver.set_read_timeout(Some(PATIENCE)));
+            drop(driver.read(&mut [0; 1024])); // it answers once that is done
+        }
+        drop(self.driver.kill());
         drop(self.driver.wait());
     }
 }
 
 impl Browser {
     async fn start() -> Self {
+        let profile = tempfile::tempdir().unwrap();
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .env("TMPDIR", profile.path()) // what they leave goes with the profile
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -49,7 +63,6 @@ impl Browser {
                 port.trim_end_matches('.').parse().ok()
             })
             .expect("chromedriver tells its port");
-        let profile = tempfile::tempdir().unwrap();
         let flags = [
             "--headless=new".into(),
             "--no-sandbox".into(),
@@ -68,9 +81,12 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a browser");
+        let session = client.session_id().await.unwrap().expect("a session");
         Self {
             client,
+            session,
             driver,
+            port,
             _profile: profile,
         }
     }
