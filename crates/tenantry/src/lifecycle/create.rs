@@ -1,8 +1,13 @@
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{SubsecRound, Utc};
+use futures_util::FutureExt;
 
-use super::{LifecycleError, SeedError, lock::TenantLock, recover::finish};
+use super::{
+    LifecycleError, SeedError,
+    lock::TenantLock,
+    recover::{finish, recover_one},
+};
 use crate::{
     Tenancy,
     catalog::Change,
@@ -90,7 +95,7 @@ impl Tenancy {
             inner.files.provision(draft.id()).await?;
             failpoint("create.placed");
             let db = self.db(&draft).await?;
-            let seeded = seed(db).await.map_err(LifecycleError::Seed)?;
+            let seeded = seeding(seed, db).await.map_err(LifecycleError::Seed)?;
             failpoint("create.seeded");
             let active = Change::Status(TenantStatus::Active, &[TenantStatus::Creating]);
             inner.catalog.change(draft.id(), active).await?;
@@ -117,15 +122,25 @@ impl Tenancy {
         // taken, but perhaps by one that a killed process left half made or half erased
         let holder = inner.catalog.store().by_code(draft.code()).await?;
         if let Some(holder) = holder.filter(|holder| !holder.status().is_visible()) {
-            if let Some(lock) = TenantLock::try_take(inner, holder.id())? {
-                finish(inner, &holder, &lock).await?;
-            }
+            recover_one(inner, &holder).await?;
         }
         match inner.catalog.store().insert(draft).await {
             Err(error) if taken(&error) => Err(LifecycleError::CodeTaken),
             other => Ok(other.map(|()| lock)?),
         }
     }
+}
+
+/// A panic is a failure like any other: what was made so far is taken back.
+async fn seeding<T, F, Fut>(seed: F, db: TenantDb) -> Result<T, SeedError>
+where
+    F: FnOnce(TenantDb) -> Fut,
+    Fut: Future<Output = Result<T, SeedError>>,
+{
+    AssertUnwindSafe(async { seed(db).await })
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err("the seeding panicked".into()))
 }
 
 fn record(inner: &Arc<Inner>, new: NewTenant) -> Tenant {

@@ -19,7 +19,8 @@ pub(crate) async fn recover(tenancy: &Tenancy) {
     }
 }
 
-async fn recover_one(inner: &Inner, found: &Tenant) -> Result<(), LifecycleError> {
+/// Ends one such operation, unless somebody is at it.
+pub(super) async fn recover_one(inner: &Inner, found: &Tenant) -> Result<(), LifecycleError> {
     let Some(lock) = TenantLock::try_take(inner, found.id())? else {
         return Ok(()); // somebody is at it
     };
