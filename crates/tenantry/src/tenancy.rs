@@ -199,7 +199,7 @@ impl Tenancy {
     pub async fn db(&self, tenant: &Tenant) -> Result<TenantDb, DbError> {
         match tenant.isolation() {
             Isolation::File => {
-                let file = self.0.files.open(tenant.id());
+                let file = self.0.files.open(tenant.id())?;
                 file.migrated
                     .get_or_try_init(|| self.migrate_if_behind(tenant, &file.database))
                     .await?;
@@ -234,7 +234,7 @@ impl Tenancy {
     /// # Errors
     /// When one fails; the tenant is then as it was before.
     pub async fn migrate(&self, tenant: &Tenant) -> Result<Vec<String>, MigrateError> {
-        let file = self.0.files.open(tenant.id());
+        let file = self.0.files.open(tenant.id())?;
         let ledger = apply_to_sqlite(&file.database, &self.0.tenant_migrations).await?;
         if !ledger.ahead && tenant.schema_version() != self.0.tenant_version {
             let version = Change::SchemaVersion(&self.0.tenant_version);
@@ -248,7 +248,7 @@ impl Tenancy {
     /// # Errors
     /// When its database cannot be read, or an applied migration was changed.
     pub async fn pending(&self, tenant: &Tenant) -> Result<Vec<String>, MigrateError> {
-        let file = self.0.files.open(tenant.id());
+        let file = self.0.files.open(tenant.id())?;
         let ledger = pending_on_sqlite(&file.database, &self.0.tenant_migrations).await?;
         Ok(ledger.pending)
     }

@@ -29,8 +29,14 @@ pub(crate) struct Files {
     templates: PathBuf,
     migrations: Arc<Migrations>,
     template: OnceCell<PathBuf>,
-    open: Mutex<LruCache<TenantId, Arc<OpenFile>>>,
+    open: Mutex<Open>,
     most_open: usize,
+}
+
+enum Open {
+    Files(LruCache<TenantId, Arc<OpenFile>>),
+    /// The tenancy was closed.
+    Closed,
 }
 
 /// A tenant's open file, and whether its migrations have been seen to.
@@ -46,7 +52,7 @@ impl Files {
             templates: data.join("templates"),
             migrations,
             template: OnceCell::new(),
-            open: Mutex::new(LruCache::unbounded()),
+            open: Mutex::new(Open::Files(LruCache::unbounded())),
             most_open: most_open.get(),
         }
     }
@@ -57,10 +63,16 @@ impl Files {
 
     /// The tenant's file, opened if it is not. It stays open while anybody has it, and then until
     /// others have been used more recently.
-    pub(crate) fn open(&self, id: TenantId) -> Arc<OpenFile> {
-        let mut open = self.open_files();
+    ///
+    /// # Errors
+    /// [`DbError::Closed`] once the tenancy was closed.
+    pub(crate) fn open(&self, id: TenantId) -> Result<Arc<OpenFile>, DbError> {
+        let mut guard = self.lock();
+        let Open::Files(open) = &mut *guard else {
+            return Err(DbError::Closed);
+        };
         if let Some(file) = open.get(&id) {
-            return file.clone();
+            return Ok(file.clone());
         }
         let file = Arc::new(OpenFile {
             database: Database::new(&self.path(id), Create::Never),
@@ -79,33 +91,40 @@ impl Files {
                 in_use += 1;
             }
         }
-        file
+        Ok(file)
     }
 
     /// Closes the tenant's file here. Handles that still exist say [`DbError::Closed`].
     pub(crate) fn close(&self, id: TenantId) {
-        if let Some(file) = self.open_files().pop(&id) {
+        if let Open::Files(open) = &mut *self.lock()
+            && let Some(file) = open.pop(&id)
+        {
             file.database.close();
         }
     }
 
+    /// Closes every file, and opens none any more.
     pub(crate) fn close_all(&self) {
-        let mut open = self.open_files();
-        while let Some((_, file)) = open.pop_lru() {
-            file.database.close();
+        if let Open::Files(open) = std::mem::replace(&mut *self.lock(), Open::Closed) {
+            for (_, file) in open {
+                file.database.close();
+            }
         }
     }
 
     pub(crate) fn is_open(&self, id: TenantId) -> bool {
-        self.open_files().contains(&id)
+        matches!(&*self.lock(), Open::Files(open) if open.contains(&id))
     }
 
     /// How many files are open here.
     pub(crate) fn count_open(&self) -> usize {
-        self.open_files().len()
+        match &*self.lock() {
+            Open::Files(open) => open.len(),
+            Open::Closed => 0,
+        }
     }
 
-    fn open_files(&self) -> MutexGuard<'_, LruCache<TenantId, Arc<OpenFile>>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,11 +155,13 @@ impl Files {
         self.close(id);
         let path = self.path(id);
         blocking(move || {
+            // The file itself first: without it nobody can open it any more, and make the two
+            // that stand beside it anew.
             for path in [
                 draft(&path),
+                path.clone(),
                 beside(&path, "-wal"),
                 beside(&path, "-shm"),
-                path.clone(),
             ] {
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
