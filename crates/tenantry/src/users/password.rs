@@ -77,7 +77,13 @@ impl Passwords {
     }
 
     async fn run<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
-        let _turn = self.turns.acquire().await.ok()?;
-        tokio::task::spawn_blocking(work).await.ok()
+        let turn = self.turns.clone().acquire_owned().await.ok()?;
+        // the turn ends with the work, not with whoever waits for it
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
+        .ok()
     }
 }

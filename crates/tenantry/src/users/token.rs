@@ -18,7 +18,8 @@ pub struct TokenPolicy {
     /// How much later a use must be than the last recorded one to be recorded: most uses cost no
     /// write. One minute.
     pub refresh_interval: TimeDelta,
-    /// How many a user may have; a further one ends that which was unused for longest. 50.
+    /// How many a user may have, at least one; a further one ends that which was unused for
+    /// longest. 50.
     pub most_per_user: i64,
 }
 
@@ -93,7 +94,7 @@ impl<'d> Tokens<'d> {
         let now = Utc::now().trunc_subsecs(6);
         let token = IssuedToken {
             id: Uuid::now_v7(),
-            expires_at: now + self.policy.life,
+            expires_at: now + self.policy.life.min(self.policy.longest_life),
             secret: format!("{MARK}{encoded}"),
         };
         let mut tx = self.db.begin();
@@ -117,7 +118,7 @@ impl<'d> Tokens<'d> {
                 LIMIT 1000 OFFSET $2)",
         )
         .bind(user_id)
-        .bind(self.policy.most_per_user - 1)
+        .bind(self.policy.most_per_user.max(1) - 1)
         .execute()
         .await?;
         tx.query(
