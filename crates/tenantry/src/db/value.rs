@@ -1,4 +1,4 @@
-use chrono::{DateTime, NaiveDate, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, SubsecRound, Utc};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -20,9 +20,9 @@ pub enum Value {
     I32(i32),
     /// `bigint`
     I64(i64),
-    /// `real`
+    /// `real`, but for NaN, which SQLite cannot store
     F32(f32),
-    /// `double precision`
+    /// `double precision`, but for NaN
     F64(f64),
     /// `text`; it must not contain NUL, which PostgreSQL cannot store
     Text(String),
@@ -30,9 +30,9 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// `uuid`
     Uuid(Uuid),
-    /// `timestamptz`, to the microsecond
+    /// `timestamptz`, to the microsecond, in the years 1 to 9999
     DateTime(DateTime<Utc>),
-    /// `date`
+    /// `date`, in the years 1 to 9999
     Date(NaiveDate),
     /// `numeric`
     Decimal(Decimal),
@@ -46,9 +46,28 @@ impl Value {
         match self {
             Self::Text(text) if text.contains('\0') => Err(DbError::NulInText),
             Self::Json(json) if json_has_nul(json) => Err(DbError::NulInText),
+            // SQLite would store NULL
+            Self::F32(number) if number.is_nan() => Err(not_a_number()),
+            Self::F64(number) if number.is_nan() => Err(not_a_number()),
+            Self::DateTime(time) => check_year(time.year()),
+            Self::Date(date) => check_year(date.year()),
             _ => Ok(()),
         }
     }
+}
+
+fn not_a_number() -> DbError {
+    DbError::Datatype("NaN cannot be stored".into())
+}
+
+/// Years of four digits, whose texts sort as time does; PostgreSQL has no year 0.
+fn check_year(year: i32) -> Result<(), DbError> {
+    if (1..=9999).contains(&year) {
+        return Ok(());
+    }
+    Err(DbError::Datatype(format!(
+        "the year {year} is not within 1 to 9999"
+    )))
 }
 
 fn json_has_nul(json: &serde_json::Value) -> bool {
@@ -260,7 +279,11 @@ impl FromValue for f32 {
             clippy::cast_possible_truncation,
             reason = "asking for f32 asks for its precision"
         )]
-        f64::from_value(value).map(|number| number as Self)
+        let (wide, narrow) = f64::from_value(value).map(|number| (number, number as Self))?;
+        if wide.is_finite() && narrow.is_infinite() {
+            return Err(ValueError::Form("f32"));
+        }
+        Ok(narrow)
     }
 }
 
