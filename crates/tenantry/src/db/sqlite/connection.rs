@@ -16,7 +16,7 @@ use rusqlite::{
     limits::Limit,
 };
 
-use super::error::translate;
+use super::{error::translate, functions::Clock};
 use crate::db::DbError;
 
 /// The first SQLite without the bug that can lose commits when a write-ahead log is reset while
@@ -30,6 +30,28 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Conn {
     raw: Connection,
     trusted: Arc<AtomicBool>,
+    clock: Clock,
+}
+
+/// Trust placed for as long as this exists.
+struct Trust<'a> {
+    trusted: &'a AtomicBool,
+    before: bool,
+}
+
+impl<'a> Trust<'a> {
+    fn place(trusted: &'a AtomicBool) -> Self {
+        Self {
+            trusted,
+            before: trusted.swap(true, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Trust<'_> {
+    fn drop(&mut self) {
+        self.trusted.store(self.before, Ordering::Relaxed);
+    }
 }
 
 /// Whether opening may make the file.
@@ -64,9 +86,14 @@ impl Conn {
         }
         let raw = Connection::open_with_flags(path, flags).map_err(translate)?;
         let trusted = Arc::new(AtomicBool::new(true));
-        configure(&raw, read_only, owner, &trusted).map_err(translate)?;
+        let clock = Clock::default();
+        configure(&raw, read_only, owner, &trusted, &clock).map_err(translate)?;
         trusted.store(false, Ordering::Relaxed);
-        Ok(Self { raw, trusted })
+        Ok(Self {
+            raw,
+            trusted,
+            clock,
+        })
     }
 
     /// The connection as application code may use it.
@@ -75,16 +102,31 @@ impl Conn {
     }
 
     /// The connection for the library's own statements: transactions, migrations, bookkeeping.
+    ///
+    /// They must not be prepared into the connection's cache: who says the same text later gets a
+    /// cached statement as it is, and the authorizer is not asked again.
     pub(super) fn trusted<R>(&self, work: impl FnOnce(&Connection) -> R) -> R {
-        let before = self.trusted.swap(true, Ordering::Relaxed);
-        let result = work(&self.raw);
-        self.trusted.store(before, Ordering::Relaxed);
-        result
+        // given back on unwinding too: the connection may be lent again
+        let _trust = Trust::place(&self.trusted);
+        work(&self.raw)
     }
 
     pub(super) fn control(&self, sql: &str) -> Result<(), DbError> {
-        self.trusted(|raw| raw.prepare_cached(sql)?.execute([]).map(drop))
+        self.trusted(|raw| raw.execute_batch(sql))
             .map_err(translate)
+    }
+
+    pub(super) fn begin(&self) -> Result<(), DbError> {
+        self.control("BEGIN IMMEDIATE")?;
+        self.clock.set();
+        Ok(())
+    }
+
+    /// Notes the time that `now()` is, unless a transaction has noted it at its beginning.
+    pub(super) fn set_clock(&self) {
+        if self.raw.is_autocommit() {
+            self.clock.set();
+        }
     }
 }
 
@@ -108,6 +150,7 @@ fn configure(
     read_only: bool,
     owner: Owner,
     trusted: &Arc<AtomicBool>,
+    clock: &Clock,
 ) -> rusqlite::Result<()> {
     raw.busy_timeout(BUSY_TIMEOUT)?;
     raw.set_prepared_statement_cache_capacity(64);
@@ -123,8 +166,9 @@ fn configure(
     raw.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // a string in double quotes is a mistake, not a string
     raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    raw.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     raw.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    super::functions::register(raw)?;
+    super::functions::register(raw, clock)?;
     let trusted = trusted.clone();
     raw.authorizer(Some(move |context: AuthContext<'_>| {
         authorize(&context, owner, trusted.load(Ordering::Relaxed))

@@ -173,10 +173,11 @@ impl Drop for Lease {
         if !conn.raw().is_autocommit() && conn.control("ROLLBACK").is_err() {
             return; // a connection in an unknown state is not lent again
         }
+        let mut idle = self.database.idle();
+        // asked under the lock, which closing takes after it has closed this
         if self.database.writer.is_closed() {
             return;
         }
-        let mut idle = self.database.idle();
         match self.access {
             Access::Read => idle.readers.push(conn),
             Access::Write => idle.writer = Some(conn),

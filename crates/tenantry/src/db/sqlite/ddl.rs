@@ -2,19 +2,23 @@
 //!
 //! SQLite would take `price numeric(12, 2)` and store a floating-point number, take a text for an
 //! integer, and allow NULL in a primary key. So table definitions are rewritten on their way: the
-//! types become those of [STRICT tables], decimals are kept as text with a collation that orders
-//! them by value, primary keys are NOT NULL. What cannot be parsed runs as it stands.
+//! types become those of [STRICT tables] with checks of their bounds, decimals are kept as text
+//! with a collation that orders them by value, primary keys are NOT NULL. What cannot be parsed
+//! runs as it stands.
 //!
 //! [STRICT tables]: https://www.sqlite.org/stricttables.html
 
 use sqlparser::{
     ast::{
-        AlterTableOperation, CharacterLength, ColumnDef, ColumnOption, ColumnOptionDef,
+        AlterTableOperation, CheckConstraint, ColumnDef, ColumnOption, ColumnOptionDef,
         CreateTable, DataType, Expr, Ident, ObjectName, Statement, TableConstraint,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
+
+/// What the names of checks begin with that stand for a column's type.
+pub(super) const TYPE_CHECK: &str = "type: ";
 
 /// The same migration, as SQLite is to be told it.
 pub(crate) fn for_sqlite(sql: &str) -> String {
@@ -41,8 +45,8 @@ pub(crate) fn for_sqlite(sql: &str) -> String {
 }
 
 fn strict(table: &mut CreateTable) {
-    if table.query.is_some() {
-        return; // CREATE TABLE … AS has no types to mend
+    if table.query.is_some() || table.strict {
+        return; // CREATE TABLE … AS has no types to mend, and what is STRICT is SQLite's own
     }
     table.strict = true;
     let keys: Vec<Ident> = table
@@ -82,7 +86,11 @@ fn unnamed(option: ColumnOption) -> ColumnOptionDef {
 }
 
 fn column(definition: &mut ColumnDef) {
-    let (stored, extra) = storage(&definition.data_type, &definition.name);
+    let declared = definition.data_type.clone();
+    if let Some(bounds) = bounds(&declared, &definition.name) {
+        definition.options.push(bounds);
+    }
+    let (stored, extra) = storage(&declared);
     if let Some(stored) = stored {
         definition.data_type = stored;
     }
@@ -101,9 +109,41 @@ fn column(definition: &mut ColumnDef) {
     }
 }
 
+/// The check that keeps a column to what its type can be, where its storage can be more.
+fn bounds(declared: &DataType, name: &Ident) -> Option<ColumnOptionDef> {
+    let check = match declared {
+        DataType::SmallInt(_) | DataType::Int2(_) => {
+            format!("{name} BETWEEN {} AND {}", i16::MIN, i16::MAX)
+        }
+        DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) => {
+            format!("{name} BETWEEN {} AND {}", i32::MIN, i32::MAX)
+        }
+        DataType::Bool | DataType::Boolean => format!("{name} IN (0, 1)"),
+        DataType::Varchar(Some(length))
+        | DataType::CharacterVarying(Some(length))
+        | DataType::CharVarying(Some(length)) => format!("length({name}) <= {length}"),
+        _ => return None,
+    };
+    let expr = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(&check)
+        .and_then(|mut parser| parser.parse_expr())
+        .ok()?;
+    let says = format!("{TYPE_CHECK}{} is no {declared}", name.value).replace('"', "");
+    Some(ColumnOptionDef {
+        name: Some(Ident::with_quote('"', says)),
+        option: ColumnOption::Check(CheckConstraint {
+            name: None,
+            expr: Box::new(expr),
+            enforced: None,
+            no_inherit: false,
+        }),
+    })
+}
+
 /// The type a STRICT table keeps a column as, and what else its definition needs.
-fn storage(declared: &DataType, name: &Ident) -> (Option<DataType>, Option<ColumnOption>) {
+fn storage(declared: &DataType) -> (Option<DataType>, Option<ColumnOption>) {
     let stored = match declared {
+        // not INTEGER: as a primary key that would be made up where it is missing
         DataType::Bool
         | DataType::Boolean
         | DataType::SmallInt(_)
@@ -112,7 +152,7 @@ fn storage(declared: &DataType, name: &Ident) -> (Option<DataType>, Option<Colum
         | DataType::Integer(_)
         | DataType::Int4(_)
         | DataType::BigInt(_)
-        | DataType::Int8(_) => DataType::Integer(None),
+        | DataType::Int8(_) => DataType::Int(None),
         DataType::Real
         | DataType::Float(_)
         | DataType::Float4
@@ -127,15 +167,10 @@ fn storage(declared: &DataType, name: &Ident) -> (Option<DataType>, Option<Colum
                 Some(ColumnOption::Collation(collation)),
             );
         }
-        DataType::Varchar(length)
-        | DataType::CharacterVarying(length)
-        | DataType::CharVarying(length) => {
-            return (
-                Some(DataType::Text),
-                length.as_ref().and_then(|l| at_most(name, l)),
-            );
-        }
         DataType::Text
+        | DataType::Varchar(_)
+        | DataType::CharacterVarying(_)
+        | DataType::CharVarying(_)
         | DataType::Uuid
         | DataType::Timestamp(..)
         | DataType::Date
@@ -144,20 +179,6 @@ fn storage(declared: &DataType, name: &Ident) -> (Option<DataType>, Option<Colum
         _ => return (None, None),
     };
     (Some(stored), None)
-}
-
-fn at_most(name: &Ident, length: &CharacterLength) -> Option<ColumnOption> {
-    let check = format!("length({name}) <= {length}");
-    let expr = Parser::new(&PostgreSqlDialect {})
-        .try_with_sql(&check)
-        .and_then(|mut parser| parser.parse_expr())
-        .ok()?;
-    Some(ColumnOption::Check(sqlparser::ast::CheckConstraint {
-        name: None,
-        expr: Box::new(expr),
-        enforced: None,
-        no_inherit: false,
-    }))
 }
 
 #[cfg(test)]
@@ -176,7 +197,7 @@ mod tests {
              ALTER TABLE products ADD COLUMN extra jsonb;",
         );
         let connection = rusqlite::Connection::open_in_memory().unwrap();
-        super::super::functions::register(&connection).unwrap();
+        super::super::functions::register(&connection, &Default::default()).unwrap();
         connection.execute_batch(&sqlite).expect(&sqlite);
         let insert = |values: &str| {
             connection.execute(

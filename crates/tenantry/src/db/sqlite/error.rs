@@ -1,5 +1,6 @@
 use rusqlite::{Error, ErrorCode, ffi};
 
+use super::ddl::TYPE_CHECK;
 use crate::db::{DbError, error::Violation};
 
 /// Says in the library's words what SQLite says in its own.
@@ -18,11 +19,20 @@ pub(crate) fn translate(error: Error) -> DbError {
         ffi::SQLITE_CONSTRAINT_UNIQUE
         | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
         | ffi::SQLITE_CONSTRAINT_ROWID => return DbError::Unique(violation(&message)),
-        ffi::SQLITE_CONSTRAINT_FOREIGNKEY | ffi::SQLITE_CONSTRAINT_TRIGGER => {
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => return DbError::ForeignKey,
+        // ON DELETE RESTRICT is a trigger to SQLite; others are the application's own
+        ffi::SQLITE_CONSTRAINT_TRIGGER if message == "FOREIGN KEY constraint failed" => {
             return DbError::ForeignKey;
         }
+        ffi::SQLITE_CONSTRAINT_TRIGGER => return DbError::Check(message),
         ffi::SQLITE_CONSTRAINT_NOTNULL => return DbError::NotNull(violation(&message)),
-        ffi::SQLITE_CONSTRAINT_CHECK => return DbError::Check(detail(&message).into()),
+        ffi::SQLITE_CONSTRAINT_CHECK => {
+            let check = detail(&message);
+            return match check.strip_prefix(TYPE_CHECK) {
+                Some(what) => DbError::Datatype(what.into()),
+                None => DbError::Check(check.into()),
+            };
+        }
         ffi::SQLITE_CONSTRAINT_DATATYPE => return DbError::Datatype(message),
         _ => {}
     }
@@ -32,9 +42,27 @@ pub(crate) fn translate(error: Error) -> DbError {
         ErrorCode::AuthorizationForStatementDenied => DbError::Denied(message),
         ErrorCode::CannotOpen => DbError::Missing(message),
         ErrorCode::TypeMismatch => DbError::Datatype(message),
+        // what has no code of its own: a function that the authorizer denies, the engine's tables
+        ErrorCode::Unknown
+            if message.starts_with("not authorized")
+                || message.ends_with("may not be modified") =>
+        {
+            DbError::Denied(message)
+        }
         ErrorCode::Unknown => DbError::Statement(message),
         _ => DbError::Engine(Box::new(error)),
     }
+}
+
+/// Whether a statement was interrupted, as it is when nobody waits for it any more.
+pub(super) fn is_interruption(error: &DbError) -> bool {
+    let DbError::Engine(source) = error else {
+        return false;
+    };
+    source
+        .downcast_ref::<Error>()
+        .and_then(Error::sqlite_error_code)
+        == Some(ErrorCode::OperationInterrupted)
 }
 
 /// `UNIQUE constraint failed: products.shelf, products.code`, taken apart.

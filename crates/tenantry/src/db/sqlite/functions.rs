@@ -1,8 +1,14 @@
 //! What SQLite lacks of the SQL that both engines are to understand alike.
 
-use std::cmp::Ordering;
+use std::{
+    cmp::Ordering,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use rusqlite::{
     Connection, Error, Result,
     functions::{Aggregate, Context, FunctionFlags},
@@ -13,11 +19,31 @@ use uuid::Uuid;
 
 use crate::db::value::format_datetime;
 
-pub(super) fn register(connection: &Connection) -> Result<()> {
+/// What `now()` is: as on PostgreSQL the same throughout a transaction, or a statement by itself.
+#[derive(Clone, Default)]
+pub(super) struct Clock(Arc<AtomicI64>);
+
+impl Clock {
+    pub(super) fn set(&self) {
+        self.0.store(Utc::now().timestamp_micros(), Relaxed);
+    }
+
+    fn read(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0.load(Relaxed)).unwrap_or_default()
+    }
+}
+
+pub(super) fn register(connection: &Connection, clock: &Clock) -> Result<()> {
     let volatile = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_INNOCUOUS;
     let pure = volatile | FunctionFlags::SQLITE_DETERMINISTIC;
 
-    connection.create_scalar_function("now", 0, volatile, |_| Ok(format_datetime(&Utc::now())))?;
+    // SQLite's own CURRENT_TIMESTAMP is another text, and another order.
+    for name in ["now", "current_timestamp"] {
+        let clock = clock.clone();
+        connection.create_scalar_function(name, 0, volatile, move |_| {
+            Ok(format_datetime(&clock.read()))
+        })?;
+    }
     connection.create_scalar_function("gen_random_uuid", 0, volatile, |_| {
         Ok(Uuid::new_v4().to_string())
     })?;

@@ -82,6 +82,7 @@ pub(crate) async fn trusted<R: Send + 'static>(
 ) -> Result<R, DbError> {
     let lease = database.borrow(Access::Write).await?;
     let (lease, result) = on_lease(lease, move |conn| {
+        conn.set_clock();
         let result = conn.trusted(work);
         if !conn.raw().is_autocommit() {
             conn.control("ROLLBACK")?;

@@ -58,6 +58,7 @@ pub(super) fn run(
         return Ok(Attempt::NeedsWriter);
     }
     bind(&mut statement, params)?;
+    conn.set_clock();
     let returns_rows = statement.column_count() > 0;
     let mut count = 0;
     let mut rows = statement.raw_query();
@@ -73,6 +74,13 @@ pub(super) fn run(
     } else {
         conn.raw().changes()
     }))
+}
+
+/// Whether the statement changes nothing.
+pub(super) fn only_reads(conn: &Conn, sql: &str) -> bool {
+    conn.raw()
+        .prepare_cached(sql)
+        .is_ok_and(|statement| statement.readonly())
 }
 
 fn first_words(sql: &str) -> String {

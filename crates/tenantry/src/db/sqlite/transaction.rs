@@ -99,7 +99,7 @@ impl Transaction {
         };
         let (lease, result) = on_lease(lease, move |conn| {
             if begin {
-                conn.control("BEGIN IMMEDIATE")?;
+                conn.begin()?;
             }
             if let Some(depth) = undo {
                 conn.control(&format!("ROLLBACK TO s{depth}"))?;
