@@ -160,6 +160,12 @@ pub struct RowStream<'a, T> {
     borrowed: std::marker::PhantomData<&'a ()>,
 }
 
+/// Being dropped counts as a use, so that a transaction cannot be used before its stream is dropped:
+/// it would wait for the stream to end, and the stream for its reader.
+impl<T> Drop for RowStream<'_, T> {
+    fn drop(&mut self) {}
+}
+
 impl<T> Stream for RowStream<'_, T> {
     type Item = Result<T, DbError>;
 

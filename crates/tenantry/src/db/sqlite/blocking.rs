@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::InterruptHandle;
+use tokio::task::JoinError;
 
 use super::{connection::Conn, database::Lease};
 use crate::db::DbError;
@@ -17,26 +18,22 @@ pub(super) async fn on_lease<R: Send + 'static>(
     work: impl FnOnce(&Conn) -> Result<R, DbError> + Send + 'static,
 ) -> Result<(Lease, Result<R, DbError>), DbError> {
     let cancel = CancelOnDrop::default();
-    let progress = cancel.0.clone();
+    let watched = cancel.watched();
     let joined = tokio::task::spawn_blocking(move || {
-        let result = lease.conn().and_then(|conn| {
-            if !start(&progress, conn) {
-                return Err(DbError::Aborted);
-            }
-            // ended on unwinding too, so that no later statement is interrupted in its place
-            let _running = EndOnDrop(&progress);
-            work(conn)
-        });
+        let result = lease.conn().and_then(|conn| watched.run(conn, work));
         (lease, result)
     })
     .await;
-    joined.map_err(|error| {
-        if error.is_panic() {
-            DbError::Engine(Box::new(error))
-        } else {
-            DbError::Closed
-        }
-    })
+    joined.map_err(not_ended)
+}
+
+/// Why work on a blocking thread did not come to its end.
+pub(super) fn not_ended(error: JoinError) -> DbError {
+    if error.is_panic() {
+        DbError::Engine(Box::new(error))
+    } else {
+        DbError::Closed
+    }
 }
 
 #[derive(Default)]
@@ -52,13 +49,27 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn start(progress: &Mutex<Progress>, conn: &Conn) -> bool {
-    let mut progress = lock(progress);
-    if matches!(*progress, Progress::Abandoned) {
-        return false;
+/// Work that is stopped when its [`CancelOnDrop`] is dropped.
+pub(super) struct Watched(Arc<Mutex<Progress>>);
+
+impl Watched {
+    /// Does the work, unless nobody waits for it any more: that is [`DbError::Aborted`].
+    pub(super) fn run<R>(
+        &self,
+        conn: &Conn,
+        work: impl FnOnce(&Conn) -> Result<R, DbError>,
+    ) -> Result<R, DbError> {
+        {
+            let mut progress = lock(&self.0);
+            if matches!(*progress, Progress::Abandoned) {
+                return Err(DbError::Aborted);
+            }
+            *progress = Progress::Running(conn.raw().get_interrupt_handle());
+        }
+        // ended on unwinding too, so that no later statement is interrupted in its place
+        let _running = EndOnDrop(&self.0);
+        work(conn)
     }
-    *progress = Progress::Running(conn.raw().get_interrupt_handle());
-    true
 }
 
 struct EndOnDrop<'a>(&'a Mutex<Progress>);
@@ -69,8 +80,15 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
+/// Held by whoever waits: once it is dropped, the work is not begun, or its statement interrupted.
 #[derive(Default)]
-struct CancelOnDrop(Arc<Mutex<Progress>>);
+pub(super) struct CancelOnDrop(Arc<Mutex<Progress>>);
+
+impl CancelOnDrop {
+    pub(super) fn watched(&self) -> Watched {
+        Watched(self.0.clone())
+    }
+}
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -1,39 +1,55 @@
 use std::{
+    future::Future,
     ops::ControlFlow,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_util::Stream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use super::{
+    blocking::{CancelOnDrop, not_ended},
     database::Lease,
-    statement::{Attempt, run},
+    error::is_interruption,
+    statement::{Attempt, only_reads, run},
 };
 use crate::db::{DbError, FromRow, Value};
 
 /// How many rows are read ahead of a slow reader.
 const AHEAD: usize = 256;
 
-/// Rows as they are read, by a thread that waits for whoever takes them.
-pub(crate) struct Rows<T>(mpsc::Receiver<Result<T, DbError>>);
+/// Rows as they are read, by a thread that waits for whoever takes them. Dropping them stops it.
+pub(crate) struct Rows<T> {
+    rows: mpsc::Receiver<Result<T, DbError>>,
+    /// Asked at the end of the rows: they also end when the thread panics, or never begins.
+    thread: Option<JoinHandle<()>>,
+    _cancel: CancelOnDrop,
+}
 
-/// Runs the statement on the lease, which is sent `home` at the end with whether all went well.
+/// Runs the statement on the lease, which is sent `home` at the end with whether the transaction
+/// on it is still good.
 pub(crate) fn start<T: FromRow + Send + 'static>(
     mut lease: Lease,
     sql: Arc<str>,
     params: Arc<[Value]>,
     home: Option<oneshot::Sender<(Lease, bool)>>,
 ) -> Rows<T> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    tokio::task::spawn_blocking(move || {
+    let (sender, rows) = mpsc::channel(AHEAD);
+    let cancel = CancelOnDrop::default();
+    let watched = cancel.watched();
+    let thread = tokio::task::spawn_blocking(move || {
         let only_read = lease.only_reads();
         let result = lease.conn().and_then(|conn| {
-            run(conn, only_read, &sql, &params, |row| {
-                let sent = sender.blocking_send(T::from_row(row));
-                Ok(sent.map_or(ControlFlow::Break(()), ControlFlow::Continue))
+            watched.run(conn, |conn| {
+                run(conn, only_read, &sql, &params, |row| {
+                    let sent = sender.blocking_send(T::from_row(row));
+                    Ok(sent.map_or(ControlFlow::Break(()), ControlFlow::Continue))
+                })
             })
         });
         let failure = match result {
@@ -43,17 +59,27 @@ pub(crate) fn start<T: FromRow + Send + 'static>(
             )),
             Err(error) => Some(error),
         };
-        let well = failure.is_none();
+        // What was stopped because nobody wants its rows did not fail, unless it is a write: that
+        // is missing, and SQLite undoes the whole transaction when it interrupts one.
+        let good = match &failure {
+            None => true,
+            Some(DbError::Aborted) => lease.conn().is_ok_and(|conn| only_reads(conn, &sql)),
+            Some(error) => is_interruption(error) && lease.in_transaction(),
+        };
         // the connection is home before the reader learns that the stream has ended
         match home {
-            Some(home) => drop(home.send((lease, well))),
+            Some(home) => drop(home.send((lease, good))),
             None => drop(lease),
         }
         if let Some(error) = failure {
             drop(sender.blocking_send(Err(error)));
         }
     });
-    Rows(receiver)
+    Rows {
+        rows,
+        thread: Some(thread),
+        _cancel: cancel,
+    }
 }
 
 pub(crate) async fn start_alone<T: FromRow + Send + 'static>(
@@ -69,6 +95,14 @@ impl<T> Stream for Rows<T> {
     type Item = Result<T, DbError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context)
+        if let Some(row) = ready!(self.rows.poll_recv(context)) {
+            return Poll::Ready(Some(row));
+        }
+        let Some(thread) = &mut self.thread else {
+            return Poll::Ready(None);
+        };
+        let ended = ready!(Pin::new(thread).poll(context));
+        self.thread = None;
+        Poll::Ready(ended.err().map(|error| Err(not_ended(error))))
     }
 }
