@@ -10,6 +10,8 @@ pub mod migrate;
 pub mod routing;
 mod tenancy;
 pub mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod users;
 
 pub use tenancy::{Config, OpenError, Tenancy};

@@ -199,6 +199,11 @@ impl<'t, S> Savepoint<'t, S> {
         Query::new(Target::Within(self.inner), sql.into())
     }
 
+    /// A statement of the transaction that was built with sea-query; as [`Db::statement`].
+    pub fn statement(&mut self, statement: &impl sea_query::QueryStatementWriter) -> Query<'_> {
+        Query::built(Target::Within(self.inner), statement)
+    }
+
     /// Begins a savepoint within this one.
     ///
     /// # Errors

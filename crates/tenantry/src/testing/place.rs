@@ -1,0 +1,156 @@
+use tempfile::TempDir;
+
+use crate::{
+    Config, Tenancy, Tenant,
+    db::TenantDb,
+    lifecycle::{LifecycleError, NewTenant},
+    migrate::Migrations,
+    tenant::{Isolation, TenantCode},
+};
+
+/// A deployment of its own for one test, gone when it is dropped.
+///
+/// What goes wrong in it is a panic, which is how a test fails.
+#[derive(Debug)]
+pub struct Place {
+    tenancy: Tenancy,
+    isolation: Isolation,
+    tenant_migrations: Migrations,
+    central_migrations: Migrations,
+    folder: TempDir,
+}
+
+impl Place {
+    /// A deployment whose tenants are kept apart by `isolation` and have what `migrations` make.
+    ///
+    /// # Panics
+    /// When it cannot be set up.
+    pub async fn with(isolation: Isolation, migrations: Migrations) -> Self {
+        Self::with_central(isolation, migrations, Migrations::new()).await
+    }
+
+    /// As [`with`](Self::with), and with shared tables.
+    ///
+    /// # Panics
+    /// When it cannot be set up.
+    pub async fn with_central(
+        isolation: Isolation,
+        tenant_migrations: Migrations,
+        central_migrations: Migrations,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let config = config(&folder, tenant_migrations.clone(), &central_migrations);
+        Self {
+            tenancy: set_up(config).await,
+            isolation,
+            tenant_migrations,
+            central_migrations,
+            folder,
+        }
+    }
+
+    /// The deployment.
+    #[must_use]
+    pub fn tenancy(&self) -> &Tenancy {
+        &self.tenancy
+    }
+
+    /// What keeps this place's tenants apart.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// What the deployment was made of.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.config_with(self.tenant_migrations.clone())
+    }
+
+    /// The same deployment, as a program with other migrations of the tenants would have it.
+    #[must_use]
+    pub fn config_with(&self, tenant_migrations: Migrations) -> Config {
+        config(&self.folder, tenant_migrations, &self.central_migrations)
+    }
+
+    /// A tenant to be made here.
+    ///
+    /// # Panics
+    /// When `code` is not valid.
+    #[must_use]
+    pub fn new_tenant(&self, code: &str) -> NewTenant {
+        NewTenant::new(valid(code), code).isolation(self.isolation)
+    }
+
+    /// The tenant of that code, made when there is none.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn tenant(&self, code: &str) -> Tenant {
+        let found = self.tenancy.tenant(&valid(code)).await;
+        match found.expect("the catalog can be read") {
+            Some(tenant) => tenant,
+            None => match self.tenancy.create(self.new_tenant(code)).await {
+                // somebody else in the same test was faster
+                Err(LifecycleError::CodeTaken) => Box::pin(self.tenant(code)).await,
+                made => made.expect("a tenant can be made"),
+            },
+        }
+    }
+
+    /// The database of the tenant of that code, which is made when there is none.
+    ///
+    /// # Panics
+    /// When it cannot be made or opened.
+    pub async fn db(&self, code: &str) -> TenantDb {
+        let tenant = self.tenant(code).await;
+        let db = self.tenancy.db(&tenant).await;
+        db.expect("a tenant's database can be opened")
+    }
+
+    /// The same deployment once more, as another process of the same program has it.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub async fn beside(&self) -> Tenancy {
+        set_up(self.config()).await
+    }
+
+    /// Closes the deployment and opens it anew, as when the program is started again.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub async fn reopen(&mut self) {
+        self.reopen_as(self.config()).await;
+    }
+
+    /// Closes the deployment and opens it anew, as when another version of the program is started.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub async fn reopen_as(&mut self, config: Config) {
+        self.tenancy.close();
+        self.tenancy = set_up(config).await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.tenancy.close();
+    }
+}
+
+fn config(folder: &TempDir, tenants: Migrations, central: &Migrations) -> Config {
+    Config::new(folder.path())
+        .tenant_migrations(tenants)
+        .central_migrations(central.clone())
+}
+
+async fn set_up(config: Config) -> Tenancy {
+    let tenancy = Tenancy::set_up(config).await;
+    tenancy.expect("a deployment can be set up")
+}
+
+fn valid(code: &str) -> TenantCode {
+    code.parse().expect("a valid code")
+}
