@@ -183,6 +183,10 @@ fn storage(declared: &DataType) -> (Option<DataType>, Option<ColumnOption>) {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
+    use proptest::prelude::*;
+
     use super::for_sqlite;
 
     #[test]
@@ -228,5 +232,82 @@ mod tests {
     fn what_cannot_be_parsed_stays_as_it_is() {
         let odd = "CREATE TABLE a (b) WITHOUT ROWID, STRICT; PRAGMA whatever";
         assert_eq!(for_sqlite(odd), odd);
+    }
+
+    const TYPES: &[&str] = &[
+        "uuid",
+        "text",
+        "bigint",
+        "integer",
+        "int",
+        "smallint",
+        "boolean",
+        "real",
+        "double precision",
+        "numeric",
+        "numeric(12, 2)",
+        "timestamptz",
+        "timestamp with time zone",
+        "date",
+        "jsonb",
+        "bytea",
+        "varchar",
+        "varchar(40)",
+    ];
+
+    fn column_names(connection: &rusqlite::Connection, table: &str) -> Vec<String> {
+        let mut statement = connection
+            .prepare("SELECT name FROM pragma_table_info(?1)")
+            .unwrap();
+        let names = statement.query_map([table], |row| row.get(0)).unwrap();
+        names.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_kept_and_nothing_is_rewritten_twice(
+            quoted: bool,
+            table in "[a-z][a-z0-9_]{0,12}_",
+            columns in prop::collection::btree_map(
+                "[A-Za-z][A-Za-z0-9_ é]{0,12}_",
+                (prop::sample::select(TYPES), any::<bool>()),
+                1..6,
+            ),
+        ) {
+            // unquoted names are of one case here, as the engines differ in which they fold to
+            let name = |name: &str| if quoted {
+                format!("\"{name}\"")
+            } else {
+                name.to_lowercase().replace([' ', 'é'], "_")
+            };
+            let mut names: Vec<String> = columns
+                .keys()
+                .map(|column| name(column).trim_matches('"').into())
+                .collect();
+            names.sort_by_key(|name| name.to_lowercase());
+            names.dedup_by_key(|name| name.to_lowercase());
+            prop_assume!(names.len() == columns.len());
+
+            let mut definitions = String::new();
+            for (position, (column, (kind, required))) in columns.iter().enumerate() {
+                let null = if *required { " NOT NULL" } else { "" };
+                let key = if position == 0 { " PRIMARY KEY" } else { "" };
+                write!(definitions, "{}{} {kind}{null}{key}", if key.is_empty() { ", " } else { "" }, name(column)).unwrap();
+            }
+            let create = format!("CREATE TABLE {} ({definitions});", name(&table));
+            let once = for_sqlite(&create);
+            prop_assert_eq!(for_sqlite(&once), once.clone());
+
+            let connection = rusqlite::Connection::open_in_memory().unwrap();
+            super::super::functions::register(&connection, &Default::default()).unwrap();
+            connection.execute_batch(&once).expect(&once);
+            let mut kept = column_names(&connection, &table);
+            kept.sort_by_key(|name| name.to_lowercase());
+            prop_assert_eq!(kept, names);
+            let strict: bool = connection
+                .query_row("SELECT strict FROM pragma_table_list WHERE name = ?1", [&table], |row| row.get(0))
+                .unwrap();
+            prop_assert!(strict);
+        }
     }
 }

@@ -159,7 +159,16 @@ pub(crate) fn read_column<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::looks_like_a_read;
+    use std::fmt::Debug;
+
+    use chrono::{DateTime, NaiveDate, Utc};
+    use proptest::prelude::*;
+    use rusqlite::Connection;
+    use rust_decimal::Decimal;
+    use uuid::Uuid;
+
+    use super::{Bound, looks_like_a_read, read_column};
+    use crate::db::{FromValue, Value};
 
     #[test]
     fn reads_are_guessed_by_their_first_word() {
@@ -172,6 +181,64 @@ mod tests {
         }
         for write in ["INSERT INTO a VALUES (1)", "-- SELECT", "/*", "", "é"] {
             assert!(!looks_like_a_read(write), "{write}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_is_guessed_at(sql in "\\PC*|(--|/\\*|\\*/|\n| |é|select|with)*") {
+            looks_like_a_read(&sql);
+        }
+
+        #[test]
+        fn plain_writes_are_never_tried_on_a_reader(
+            before in "( |\n|-- select\n|/\\* select \\*/){0,4}",
+            write in "(?i:insert|update|delete|replace|create|drop|alter|pragma|begin)",
+            after in "[ (].{0,20}",
+        ) {
+            let sql = format!("{before}{write}{after}");
+            prop_assert!(!looks_like_a_read(&sql));
+        }
+
+        #[test]
+        fn values_come_out_as_they_went_in(
+            truth: bool, short: i16, int: i32, long: i64, text in "[^\0]*", bytes: Vec<u8>,
+            real in proptest::num::f32::ANY, double in proptest::num::f64::ANY, id: u128,
+            micros in -62_135_596_800_000_000i64..253_402_300_800_000_000, days in 1i32..3_652_059,
+            low: u32, mid: u32, high: u32, negative: bool, scale in 0u32..=28,
+        ) {
+            let connection = Connection::open_in_memory().unwrap();
+            let there_and_back = Trip(&connection);
+            there_and_back.of(truth);
+            there_and_back.of(short);
+            there_and_back.of(int);
+            there_and_back.of(long);
+            there_and_back.of(text);
+            there_and_back.of(bytes);
+            if !real.is_nan() {
+                there_and_back.of(real);
+            }
+            if !double.is_nan() {
+                there_and_back.of(double);
+            }
+            there_and_back.of(Uuid::from_u128(id));
+            there_and_back.of::<DateTime<Utc>>(DateTime::from_timestamp_micros(micros).unwrap());
+            there_and_back.of(NaiveDate::from_num_days_from_ce_opt(days).unwrap());
+            there_and_back.of(Decimal::from_parts(low, mid, high, negative, scale));
+        }
+    }
+
+    struct Trip<'c>(&'c Connection);
+
+    impl Trip<'_> {
+        fn of<T: Into<Value> + FromValue + Clone + PartialEq + Debug>(&self, given: T) {
+            let value: Value = given.clone().into();
+            value.check().unwrap();
+            let mut statement = self.0.prepare_cached("SELECT $1").unwrap();
+            let mut rows = statement.query([Bound(&value)]).unwrap();
+            let row = rows.next().unwrap().unwrap();
+            let read = T::from_value(read_column(row, 0).unwrap()).unwrap();
+            assert_eq!(read, given);
         }
     }
 }
