@@ -246,6 +246,11 @@ impl<S> fmt::Debug for Savepoint<'_, S> {
 ///     on.query("UPDATE products SET stock = 10 WHERE code = $1").bind(code).execute().await
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` runs no statements of the `{S}`",
+    note = "a tenant's handle, transaction or savepoint runs those of the `TenantScope`, the \
+            central ones those of the `CentralScope`"
+)]
 pub trait Executor<S>: Send + sealed::Sealed {
     /// A statement; as [`Db::query`].
     fn query(&mut self, sql: &str) -> Query<'_>;

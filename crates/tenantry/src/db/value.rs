@@ -193,6 +193,10 @@ pub enum ValueError {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a column cannot be read as `{Self}`",
+    note = "implement `FromValue` for it, by way of a type that has it"
+)]
 pub trait FromValue: Sized {
     /// Reads `value` as this type.
     ///
