@@ -2,6 +2,18 @@
 //!
 //! SQL is the common subset of SQLite and PostgreSQL, with `$1`, `$2`, … for parameters. Texts are
 //! compared as they stand, `LIKE` minds case, `now()` and `gen_random_uuid()` exist everywhere.
+//!
+//! Some of what both engines accept they do not mean alike, and SQLite cannot be brought to it.
+//! Say it so that they do:
+//!
+//! - A column of decimals is compared and ordered by value, and its `sum` is exact. What is
+//!   *computed* from decimals (`sum(price)`, `coalesce(price, 0)`, `price * 2`) is a text or a
+//!   floating-point number to SQLite, and so compared and ordered: not in `HAVING`, `WHERE` or
+//!   `ORDER BY`. Decimals are bound, not written out: a literal is a floating-point number.
+//! - `ORDER BY` of what may be NULL says `NULLS FIRST` or `NULLS LAST`, and `LIKE` with a pattern
+//!   that escapes says `ESCAPE`.
+//! - `CAST` is for numbers and texts. A division by zero is NULL on SQLite, and an integer that
+//!   overflows becomes a floating-point number.
 
 mod error;
 mod handle;

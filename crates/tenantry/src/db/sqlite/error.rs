@@ -50,6 +50,8 @@ pub(crate) fn translate(error: Error) -> DbError {
             DbError::Denied(message)
         }
         ErrorCode::Unknown => DbError::Statement(message),
+        // nothing but blanks and comments
+        ErrorCode::ApiMisuse => DbError::Statement("there is no statement".into()),
         _ => DbError::Engine(Box::new(error)),
     }
 }

@@ -312,6 +312,9 @@ async fn wrong_statements_are_typed(place: Place) {
         "INSERT INTO notes (id, nothing) VALUES (1, 2)",
         "SELECT \"not a column\" FROM notes",
         "UPDATE notes SET",
+        "",
+        " ; ",
+        "-- nothing",
     ] {
         let refused = db.query(sql).execute().await;
         assert!(
