@@ -266,7 +266,6 @@ fn no_lock_outlives_work_that_was_ended_by_another() {
 }
 
 #[test]
-#[ignore = "the lock of work that was done but for its lock stays; it stops nobody"]
 fn no_lock_outlives_work_that_was_done() {
     for point in ["create.activated", "delete.forgotten"] {
         assert_eq!(locks_after(point), [""; 0], "after {point}");

@@ -113,7 +113,9 @@ impl Tenancy {
     /// Writes the tenant into the catalog as one that is being made.
     async fn reserve(&self, draft: &Tenant) -> Result<TenantLock, LifecycleError> {
         let inner = &self.0;
-        let lock = TenantLock::try_take(inner, draft.id())?.ok_or(LifecycleError::UnderWay)?;
+        let lock = TenantLock::try_take(inner, draft.id())
+            .await?
+            .ok_or(LifecycleError::UnderWay)?;
         let taken = |error: &crate::db::DbError| error.is_unique("tenantry_tenants", &["code"]);
         match inner.catalog.store().insert(draft).await {
             Err(error) if taken(&error) => {}

@@ -19,7 +19,9 @@ impl Tenancy {
         let (tenancy, tenant) = (self.clone(), tenant.clone());
         tokio::spawn(async move {
             let inner = &tenancy.0;
-            let lock = TenantLock::try_take(inner, tenant.id())?.ok_or(LifecycleError::UnderWay)?;
+            let lock = TenantLock::try_take(inner, tenant.id())
+                .await?
+                .ok_or(LifecycleError::UnderWay)?;
             let deleting = Change::Status(TenantStatus::Deleting, TenantStatus::VISIBLE);
             if !inner.catalog.change(tenant.id(), deleting).await? {
                 return Err(LifecycleError::NotPossible);

@@ -1,6 +1,7 @@
 use std::{
     fs::{self, File, TryLockError},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{db::DbError, tenancy::Inner, tenant::TenantId};
@@ -12,15 +13,31 @@ pub(super) struct TenantLock {
     _file: File,
 }
 
+/// Who sweeps holds a lock for a moment, so one that is held is tried again this often.
+const TRIES: u32 = 5;
+const BETWEEN: Duration = Duration::from_millis(10);
+
 impl TenantLock {
     /// Takes the lock, unless somebody has it.
-    pub(super) fn try_take(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
+    pub(super) async fn try_take(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
+        for _ in 1..TRIES {
+            if let Some(lock) = Self::try_once(tenancy, id)? {
+                return Ok(Some(lock));
+            }
+            tokio::time::sleep(BETWEEN).await;
+        }
+        Self::try_once(tenancy, id)
+    }
+
+    fn try_once(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
         let failed = |error| DbError::Engine(Box::new(error));
         let folder = tenancy.data.join("locks");
         fs::create_dir_all(&folder).map_err(failed)?;
         let path = folder.join(format!("{id}.lock"));
         let file = File::create(&path).map_err(failed)?;
         match file.try_lock() {
+            // whoever held it may have removed it in between: then it is the lock of nothing
+            Ok(()) if !is_at(&file, &path) => Ok(None),
             Ok(()) => Ok(Some(Self { path, _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(failed(error)),
@@ -28,10 +45,43 @@ impl TenantLock {
     }
 }
 
+/// Whether the open file is the one that the path names now.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+/// Elsewhere a file that is open cannot be removed.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
+}
+
+/// Removes the lock files that killed processes left behind.
+pub(super) fn sweep(tenancy: &Inner) -> Result<(), DbError> {
+    let failed = |error| DbError::Engine(Box::new(error));
+    let entries = match fs::read_dir(tenancy.data.join("locks")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let id = name.to_str().and_then(|name| name.strip_suffix(".lock"));
+        if let Some(id) = id.and_then(|id| id.parse().ok()) {
+            // held by nobody, it goes as it is let go
+            drop(TenantLock::try_once(tenancy, id)?);
+        }
+    }
+    Ok(())
+}
+
 impl Drop for TenantLock {
     fn drop(&mut self) {
-        // Somebody may have opened the file just before and lock it just after. That does no harm:
-        // whoever takes a lock reads the catalog next, and there the operation has ended.
         drop(fs::remove_file(&self.path));
     }
 }

@@ -1,4 +1,7 @@
-use super::{LifecycleError, lock::TenantLock};
+use super::{
+    LifecycleError,
+    lock::{self, TenantLock},
+};
 use crate::{Tenancy, catalog::Change, failpoint::failpoint, tenancy::Inner, tenant::Tenant};
 
 /// Ends what killed processes left half done. What cannot be ended now is tried at the next start.
@@ -17,11 +20,14 @@ pub(crate) async fn recover(tenancy: &Tenancy) {
             tracing::warn!(%tenant, %status, %error, "an unfinished operation cannot be ended");
         }
     }
+    if let Err(error) = lock::sweep(inner) {
+        tracing::warn!(%error, "lock files that were left behind cannot be removed");
+    }
 }
 
 /// Ends one such operation, unless somebody is at it.
 pub(super) async fn recover_one(inner: &Inner, found: &Tenant) -> Result<(), LifecycleError> {
-    let Some(lock) = TenantLock::try_take(inner, found.id())? else {
+    let Some(lock) = TenantLock::try_take(inner, found.id()).await? else {
         return Ok(()); // somebody is at it
     };
     // it may have been ended between the look and the lock
