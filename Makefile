@@ -7,22 +7,31 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what the tests run against: PostgreSQL, Chromium, a C compiler
+setup: ## Install what the tests run against: PostgreSQL, PgBouncer, Chromium, a C compiler
 	@scripts/setup
 
 .PHONY: test
-test: setup ## Run every test
-	$(CARGO) test --workspace --all-features --no-fail-fast
+test: setup ## Run every test, and the shop's with each isolation
+	$(CARGO) test --workspace --no-fail-fast --features tenantry/testing
+	for isolation in rows schema database; do \
+		echo "the shop's tests with $$isolation"; \
+		TENANTRY_TEST_ISOLATION=$$isolation $(CARGO) test --workspace --no-fail-fast \
+			--features tenantry/testing --test it || exit 1; \
+	done
 
 .PHONY: lint
 lint: ## Check formatting, lints and documentation; no warning is let through
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features tenantry/testing -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 .PHONY: run
 run: ## Serve the example shop at http://localhost:8000, its data under ./data
 	$(CARGO) run -p shop
+
+.PHONY: bench
+bench: ## Measure what tenancy costs, on a PostgreSQL of its own
+	$(CARGO) run --release -p tenantry-bench -- postgres
 
 .PHONY: clean-data
 clean-data: ## Delete ./data, which `make run` filled

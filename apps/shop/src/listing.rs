@@ -116,11 +116,11 @@ pub(crate) async fn page<T: Listed>(
                 "must not contain a NUL character",
             ));
         }
-        values.push(format!("%{}%", escape_like(&q.to_lowercase())).into());
+        values.push(format!("%{}%", escape_like(q)).into());
         let number = values.len();
         let any = T::SEARCHED
             .iter()
-            .map(|column| format!("lower({column}) LIKE ${number} ESCAPE '\\'"))
+            .map(|column| format!("upper({column}) LIKE upper(${number}) ESCAPE '\\'"))
             .collect::<Vec<_>>()
             .join(" OR ");
         conditions.push(format!("({any})"));

@@ -17,9 +17,25 @@ impl Context {
 
     /// The deployment's makings.
     pub(crate) fn config<A: Application>(&self) -> Config {
-        Config::new(&self.settings.data)
+        let settings = &self.settings;
+        let mut config = Config::new(&settings.data)
+            .project(A::NAME.replace('-', "_"))
             .tenant_migrations(A::tenant_migrations())
             .central_migrations(A::central_migrations())
+            .pooler(settings.pooler);
+        if let Some(url) = &settings.database_url {
+            config = config.database_url(url);
+        }
+        if let Some(isolation) = settings.isolation {
+            config = config.isolation(isolation);
+        }
+        if let Some(connections) = settings.connections {
+            config = config.most_connections(connections);
+        }
+        for (name, url) in &settings.servers {
+            config = config.server(name, url);
+        }
+        config
     }
 
     /// Opens the deployment; in development it is made, or its central database brought up to date,

@@ -3,7 +3,7 @@ mod hint;
 use std::{io, path::PathBuf};
 
 use tenantry::{
-    OpenError,
+    Finding, OpenError,
     db::DbError,
     lifecycle::{LifecycleError, SeedError},
     migrate::MigrateError,
@@ -29,9 +29,6 @@ pub(crate) enum Error {
         /// What is wrong with it.
         reason: Source,
     },
-    /// A database server is named.
-    #[error("PostgreSQL is not supported yet, and {0} asks for it")]
-    PostgresLater(Origin),
     /// The settings file cannot be read.
     #[error("{}: {source}", path.display())]
     SettingsFile {
@@ -118,6 +115,12 @@ pub(crate) enum Error {
         /// How many were not, because of the failures.
         left: usize,
     },
+    /// The login may not make the deployment's roles.
+    #[error("the database login may not create the deployment's roles; a superuser has to say:\n{}", statements(.0))]
+    NeedsRoles(Vec<String>),
+    /// The wall between tenants has holes.
+    #[error("tenants are not safely apart:{}", findings(.0))]
+    Unsafe(Vec<Finding>),
     /// The deployment cannot be opened.
     #[error(transparent)]
     Open(OpenError),
@@ -142,6 +145,14 @@ pub(crate) enum Error {
         code: TenantCode,
         /// What happened.
         source: DbError,
+    },
+    /// A tenant could not be migrated.
+    #[error("{code}: {source}")]
+    Migrate {
+        /// The tenant.
+        code: TenantCode,
+        /// What happened.
+        source: MigrateError,
     },
     /// The catalog cannot be used.
     #[error("the catalog: {0}")]
@@ -196,9 +207,20 @@ impl From<OpenError> for Error {
         match error {
             OpenError::NotSetUp(folder) => Self::NotSetUp(folder),
             OpenError::Pending(pending) => Self::CentralBehind(pending),
+            OpenError::NeedsRoles(statements) => Self::NeedsRoles(statements),
             other => Self::Open(other),
         }
     }
+}
+
+fn statements(all: &[String]) -> String {
+    all.iter().map(|sql| format!("  {sql};\n")).collect()
+}
+
+fn findings(all: &[Finding]) -> String {
+    all.iter()
+        .map(|finding| format!("\n  {}\n    mend: {}", finding.what, finding.mend))
+        .collect()
 }
 
 fn untried(left: usize) -> String {

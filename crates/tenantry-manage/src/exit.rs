@@ -30,7 +30,6 @@ impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error {
             Error::Setting { .. }
-            | Error::PostgresLater(_)
             | Error::SettingsFile { .. }
             | Error::SettingsSyntax { .. }
             | Error::LogFilter(_)
@@ -45,7 +44,9 @@ impl From<&Error> for Exit {
             | Error::Declined
             | Error::Problems(_)
             | Error::NotEmpty(_)
-            | Error::DemoInProduction => Self::Refused,
+            | Error::DemoInProduction
+            | Error::NeedsRoles(_)
+            | Error::Unsafe(_) => Self::Refused,
             Error::SomeTenants { .. } => Self::Partly,
             Error::NoUser { .. }
             | Error::Open(_)
@@ -53,6 +54,7 @@ impl From<&Error> for Exit {
             | Error::Lifecycle { .. }
             | Error::User(_)
             | Error::Tenant { .. }
+            | Error::Migrate { .. }
             | Error::Catalog(_)
             | Error::Application(_)
             | Error::Bind { .. }

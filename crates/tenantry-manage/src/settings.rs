@@ -3,7 +3,7 @@
 mod file;
 mod key;
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use tenantry::{routing::Site, tenant::Isolation};
 
@@ -18,12 +18,24 @@ pub(crate) struct Flags {
     /// Folder of the databases [default: ./data]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Settings")]
     data: Option<OsString>,
-    /// PostgreSQL in place of SQLite under the data folder (not supported yet)
+    /// PostgreSQL for the catalog and new tenants, as postgres://USER:PASSWORD@HOST/DATABASE, in
+    /// place of SQLite under the data folder
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
     database_url: Option<OsString>,
-    /// How new tenants are kept apart: file [default: file]
+    /// How new tenants are kept apart: file, rows, schema or database [default: file on SQLite, rows
+    /// on PostgreSQL]
     #[arg(long, global = true, value_name = "MEANS", help_heading = "Settings")]
     isolation: Option<OsString>,
+    /// Further PostgreSQL servers to place tenants on, as NAME=URL,NAME=URL
+    #[arg(long, global = true, value_name = "LIST", help_heading = "Settings")]
+    servers: Option<OsString>,
+    /// How many connections to open to each PostgreSQL server [default: 16]
+    #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
+    connections: Option<OsString>,
+    /// What stands before PostgreSQL: none, or transaction, for a pooler such as PgBouncer in that
+    /// mode [default: none]
+    #[arg(long, global = true, value_name = "MODE", help_heading = "Settings")]
+    pooler: Option<OsString>,
     /// Address to serve on; port 0 picks a free one [default: 127.0.0.1:8000]
     #[arg(
         long,
@@ -54,7 +66,13 @@ pub(crate) enum Profile {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
-    pub(crate) isolation: Isolation,
+    pub(crate) database_url: Option<String>,
+    /// None where the database's kind decides.
+    pub(crate) isolation: Option<Isolation>,
+    /// Names and URLs.
+    pub(crate) servers: Vec<(String, String)>,
+    pub(crate) connections: Option<NonZeroUsize>,
+    pub(crate) pooler: bool,
     /// `HOST:PORT`, with a port that is one.
     pub(crate) addr: String,
     pub(crate) host: String,
@@ -89,13 +107,20 @@ impl Settings {
             let value = file.get(key)?;
             Some(Found::new(value, Origin::File(key, file.path.clone())))
         };
-        if let Some(found) = find(Key::DatabaseUrl) {
-            return Err(Error::PostgresLater(found.origin));
-        }
         Ok(Self {
             data: find(Key::Data).map_or_else(|| Ok("data".into()), Found::folder)?,
+            database_url: find(Key::DatabaseUrl)
+                .map(|found| found.parsed(database_url))
+                .transpose()?,
             isolation: find(Key::Isolation)
-                .map_or(Ok(Isolation::File), |found| found.parsed(str::parse))?,
+                .map(|found| found.parsed(str::parse))
+                .transpose()?,
+            servers: find(Key::Servers)
+                .map_or_else(|| Ok(Vec::new()), |found| found.parsed(servers))?,
+            connections: find(Key::Connections)
+                .map(|found| found.parsed(str::parse))
+                .transpose()?,
+            pooler: find(Key::Pooler).map_or(Ok(false), |found| found.parsed(pooler))?,
             addr: find(Key::Addr)
                 .map_or_else(|| Ok("127.0.0.1:8000".into()), |found| found.parsed(addr))?,
             host: find(Key::Host)
@@ -131,10 +156,41 @@ impl Flags {
             Key::Data => self.data.clone(),
             Key::DatabaseUrl => self.database_url.clone(),
             Key::Isolation => self.isolation.clone(),
+            Key::Servers => self.servers.clone(),
+            Key::Connections => self.connections.clone(),
+            Key::Pooler => self.pooler.clone(),
             Key::Addr => self.addr.clone(),
             Key::Host => self.host.clone(),
             Key::Profile => self.profile.clone(),
         }
+    }
+}
+
+fn database_url(text: &str) -> Result<String, &'static str> {
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        Ok(text.into())
+    } else {
+        Err("must be a URL, as postgres://user:password@host/database")
+    }
+}
+
+fn servers(text: &str) -> Result<Vec<(String, String)>, &'static str> {
+    text.split(',')
+        .map(|pair| {
+            let (name, url) = pair.split_once('=').ok_or("must be NAME=URL,NAME=URL")?;
+            if name.is_empty() || name == "local" {
+                return Err("must name each server, and none of them local");
+            }
+            Ok((name.trim().to_owned(), database_url(url)?))
+        })
+        .collect()
+}
+
+fn pooler(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "none" => Ok(false),
+        "transaction" => Ok(true),
+        _ => Err("must be none or transaction"),
     }
 }
 

@@ -2,6 +2,8 @@
 //! it had a single customer, and run it for any number, each isolated by the means you choose.
 
 mod catalog;
+mod central;
+mod config;
 pub mod db;
 mod failpoint;
 mod isolation;
@@ -14,5 +16,7 @@ pub mod tenant;
 pub mod testing;
 pub mod users;
 
-pub use tenancy::{Config, OpenError, Tenancy};
+pub use config::Config;
+pub use isolation::postgres::Finding;
+pub use tenancy::{OpenError, Tenancy};
 pub use tenant::Tenant;

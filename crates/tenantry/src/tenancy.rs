@@ -1,73 +1,32 @@
-use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc};
-
-use crate::{
-    catalog::{self, Catalog, Change, Store},
-    db::{
-        CentralDb, Db, DbError, Engine, TenantDb,
-        sqlite::{self, Create, Database},
+use std::{
+    collections::HashMap,
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
-    isolation::file::Files,
-    lifecycle,
-    migrate::{MigrateError, Migrations, apply_to_sqlite, pending_on_sqlite},
-    tenant::{Isolation, Tenant, TenantCode, TenantId},
-    users::{self, Passwords},
 };
 
-/// What a deployment is made of.
-///
-/// ```
-/// use tenantry::{Config, migrate::Migrations};
-///
-/// let config = Config::new("./data")
-///     .tenant_migrations(Migrations::new().sql("0001_notes", "CREATE TABLE notes (text text NOT NULL)"));
-/// ```
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub(crate) data: PathBuf,
-    pub(crate) tenant_migrations: Migrations,
-    pub(crate) central_migrations: Migrations,
-    pub(crate) most_open_files: NonZeroUsize,
-}
-
-impl Config {
-    /// A deployment on SQLite under the folder `data`.
-    pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self {
-            data: data.into(),
-            tenant_migrations: users::migrations(),
-            central_migrations: catalog::migrations(),
-            most_open_files: const { NonZeroUsize::new(256).unwrap() },
-        }
-    }
-
-    /// What a tenant's database is made of, besides its users.
-    #[must_use]
-    pub fn tenant_migrations(mut self, migrations: Migrations) -> Self {
-        self.tenant_migrations = users::migrations().followed_by(migrations);
-        self
-    }
-
-    /// What the application's shared tables are made of.
-    #[must_use]
-    pub fn central_migrations(mut self, migrations: Migrations) -> Self {
-        self.central_migrations = catalog::migrations().followed_by(migrations);
-        self
-    }
-
-    /// What the central database is made of, by name: the library's own migrations, then the
-    /// application's.
-    pub fn central_migration_names(&self) -> impl Iterator<Item = &str> {
-        self.central_migrations.names()
-    }
-
-    /// How many tenants' files are kept open when nobody uses them; 256 unless told. One takes
-    /// about 200 KiB and three file descriptors, five when it is written to.
-    #[must_use]
-    pub fn most_open_files(mut self, most: NonZeroUsize) -> Self {
-        self.most_open_files = most;
-        self
-    }
-}
+use crate::{
+    Config,
+    catalog::{self, Catalog, Change, Listener, Store},
+    central::Central,
+    db::{
+        CentralDb, Db, DbError, TenantDb,
+        postgres::{Server, server::Options},
+        sqlite::{self, Create},
+    },
+    isolation::{
+        LOCAL, Places,
+        file::Files,
+        postgres::{self, Finding, SetUpError},
+    },
+    lifecycle,
+    migrate::{Ledger, MigrateError, Migrations},
+    tenant::{Isolation, Tenant, TenantCode},
+    users::Passwords,
+};
 
 /// The tenants of one deployment: the handle from which everything else is had. Cheap to clone.
 ///
@@ -90,12 +49,19 @@ pub struct Tenancy(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) data: PathBuf,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) files: Files,
+    pub(crate) places: Places,
     pub(crate) passwords: Passwords,
-    central: Arc<Database>,
-    central_migrations: Arc<Migrations>,
-    pub(crate) tenant_migrations: Arc<Migrations>,
+    pub(crate) central: Central,
+    pub(crate) default_isolation: Isolation,
+    central_migrations: Migrations,
     pub(crate) tenant_version: String,
+    closed: AtomicBool,
+}
+
+impl Inner {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
 }
 
 impl Tenancy {
@@ -126,7 +92,19 @@ impl Tenancy {
             })?;
         }
         let tenancy = Self::prepare(config, Create::IfMissing)?;
-        apply_to_sqlite(&tenancy.0.central, &tenancy.0.central_migrations).await?;
+        for server in tenancy.0.places.servers() {
+            postgres::set_up(server)
+                .await
+                .map_err(|error| match error {
+                    SetUpError::Needs(statements) => OpenError::NeedsRoles(statements),
+                    SetUpError::Db(error) => OpenError::Db(error),
+                })?;
+        }
+        tenancy
+            .0
+            .central
+            .migrate(&tenancy.0.central_migrations)
+            .await?;
         tenancy.start().await
     }
 
@@ -138,40 +116,72 @@ impl Tenancy {
     /// [`OpenError::NotSetUp`] when there is no central database.
     pub async fn inspect(config: Config) -> Result<(Self, Vec<String>), OpenError> {
         let tenancy = Self::prepare(config, Create::Never)?;
-        if !tenancy.0.data.join("central.db").exists() {
+        if !tenancy.0.central.is_present().await? {
             return Err(OpenError::NotSetUp(tenancy.0.data.clone()));
         }
-        let ledger = pending_on_sqlite(&tenancy.0.central, &tenancy.0.central_migrations).await?;
-        Ok((tenancy, ledger.pending))
+        let pending = tenancy
+            .0
+            .central
+            .pending(&tenancy.0.central_migrations)
+            .await?;
+        Ok((tenancy, pending))
     }
 
     fn prepare(config: Config, create: Create) -> Result<Self, OpenError> {
         sqlite::assert_safe_version()?;
-        let central = Database::new(&config.data.join("central.db"), create);
-        // the catalog's connections may write its tables, the application's may not
-        let store = Store::new(Db::new(Engine::Sqlite(Database::for_catalog(
-            &config.data.join("central.db"),
-        ))));
-        let tenant_migrations = Arc::new(config.tenant_migrations);
+        let default_isolation = config.default_isolation();
+        let options = Options {
+            project: config.project,
+            most_connections: config.most_connections,
+            longest_life: config.longest_connection,
+            statement_timeout: config.statement_timeout,
+            pooler: config.pooler,
+        };
+        let mut servers = HashMap::new();
+        for (name, url) in config.servers {
+            servers.insert(name, Server::new(&url, options.clone())?);
+        }
+        let central = match config.database_url {
+            None => Central::file(&config.data, create),
+            Some(url) => {
+                let server = Server::new(&url, options)?;
+                servers.insert(LOCAL.into(), server.clone());
+                Central::Server(server)
+            }
+        };
+        let migrations = Arc::new(config.tenant_migrations);
+        let files = Files::new(&config.data, migrations.clone(), config.most_open_files);
         Ok(Self(Arc::new(Inner {
-            catalog: Catalog::new(store),
-            files: Files::new(
-                &config.data,
-                tenant_migrations.clone(),
-                config.most_open_files,
-            ),
-            passwords: Passwords::new(),
+            catalog: Catalog::new(Store::new(central.catalog()), !config.pooler),
             central,
-            central_migrations: Arc::new(config.central_migrations),
-            tenant_version: tenant_migrations.version(),
-            tenant_migrations,
+            default_isolation,
+            passwords: Passwords::new(),
+            central_migrations: config.central_migrations,
+            tenant_version: migrations.version(),
+            places: Places::new(files, servers, migrations),
             data: config.data,
+            closed: AtomicBool::new(false),
         })))
     }
 
     async fn start(self) -> Result<Self, OpenError> {
-        let seen = self.0.catalog.store().latest_change().await?;
-        drop(tokio::spawn(catalog::watch(Arc::downgrade(&self.0), seen)));
+        let weak = Arc::downgrade(&self.0);
+        match &self.0.central {
+            Central::File { .. } => {
+                let seen = self.0.catalog.store().latest_change().await?;
+                drop(tokio::spawn(catalog::watch(weak, seen)));
+            }
+            // who listens behind a pooler hears nothing
+            Central::Server(server) if server.has_pooler() => {}
+            Central::Server(server) => {
+                let listener = Listener::connect(server).await?;
+                drop(tokio::spawn(catalog::listen(
+                    weak,
+                    server.clone(),
+                    listener,
+                )));
+            }
+        }
         lifecycle::recover(&self).await;
         Ok(self)
     }
@@ -197,50 +207,51 @@ impl Tenancy {
     /// # Errors
     /// When its database is missing, or a migration fails.
     pub async fn db(&self, tenant: &Tenant) -> Result<TenantDb, DbError> {
-        match tenant.isolation() {
-            Isolation::File => {
-                let file = self.0.files.open(tenant.id())?;
-                file.migrated
-                    .get_or_try_init(|| self.migrate_if_behind(tenant, &file.database))
-                    .await?;
-                Ok(Db::new(Engine::Sqlite(file.database.clone())))
+        let migrated = || async {
+            // a missing file says so itself; of shared tables nothing would be missing
+            if tenant.isolation() != Isolation::File && !self.is_present(tenant).await? {
+                return Err(DbError::Missing(self.location(tenant)));
             }
-        }
+            if tenant.schema_version() == self.0.tenant_version {
+                return Ok(());
+            }
+            self.migrate(tenant)
+                .await
+                .map(drop)
+                .map_err(|error| match error {
+                    MigrateError::Db(error) => error,
+                    other => DbError::Engine(Box::new(other)),
+                })
+        };
+        self.0.places.engine(tenant, migrated).await.map(Db::new)
     }
 
-    async fn migrate_if_behind(
-        &self,
-        tenant: &Tenant,
-        database: &Arc<Database>,
-    ) -> Result<(), DbError> {
-        if tenant.schema_version() == self.0.tenant_version {
-            return Ok(());
-        }
-        let ledger = apply_to_sqlite(database, &self.0.tenant_migrations)
-            .await
-            .map_err(|error| match error {
-                MigrateError::Db(error) => error,
-                other => DbError::Engine(Box::new(other)),
-            })?;
-        if !ledger.ahead {
-            let version = Change::SchemaVersion(&self.0.tenant_version);
-            self.0.catalog.change(tenant.id(), version).await?;
-        }
-        Ok(())
-    }
-
-    /// Brings one tenant up to date, and tells which migrations were applied.
+    /// Brings one tenant up to date, and tells which migrations were applied. Tenants that share
+    /// tables are brought up to date together.
     ///
     /// # Errors
     /// When one fails; the tenant is then as it was before.
     pub async fn migrate(&self, tenant: &Tenant) -> Result<Vec<String>, MigrateError> {
-        let file = self.0.files.open(tenant.id())?;
-        let ledger = apply_to_sqlite(&file.database, &self.0.tenant_migrations).await?;
-        if !ledger.ahead && tenant.schema_version() != self.0.tenant_version {
-            let version = Change::SchemaVersion(&self.0.tenant_version);
-            self.0.catalog.change(tenant.id(), version).await?;
+        if !self.is_present(tenant).await? {
+            return Err(DbError::Missing(self.location(tenant)).into());
         }
-        Ok(ledger.pending)
+        let Ledger { pending, ahead } = self.0.places.migrate(tenant).await?;
+        let version = &self.0.tenant_version;
+        if !ahead && tenant.schema_version() != version {
+            let catalog = &self.0.catalog;
+            if tenant.isolation() == Isolation::Rows {
+                catalog
+                    .store()
+                    .mark_rows(&tenant.placement().server, version)
+                    .await?;
+                catalog.forget_all();
+            } else {
+                catalog
+                    .change(tenant.id(), Change::SchemaVersion(version))
+                    .await?;
+            }
+        }
+        Ok(pending)
     }
 
     /// The migrations that the tenant lacks, by its own ledger.
@@ -248,9 +259,20 @@ impl Tenancy {
     /// # Errors
     /// When its database cannot be read, or an applied migration was changed.
     pub async fn pending(&self, tenant: &Tenant) -> Result<Vec<String>, MigrateError> {
-        let file = self.0.files.open(tenant.id())?;
-        let ledger = pending_on_sqlite(&file.database, &self.0.tenant_migrations).await?;
-        Ok(ledger.pending)
+        Ok(self.0.places.pending(tenant).await?.pending)
+    }
+
+    /// Looks for what weakens the wall between tenants on the servers: roles that no policy binds,
+    /// tables without their policy, keys that span tenants. Empty when all is as it must be.
+    ///
+    /// # Errors
+    /// When a server cannot be asked.
+    pub async fn audit(&self) -> Result<Vec<Finding>, DbError> {
+        let mut findings = Vec::new();
+        for server in self.0.places.servers() {
+            findings.extend(postgres::audit(server).await?);
+        }
+        Ok(findings)
     }
 
     /// The tenants that the catalog does not know to be up to date: one query, however many there
@@ -271,10 +293,10 @@ impl Tenancy {
     /// The application's shared tables, which belong to no tenant.
     ///
     /// **This is the one way out of the tenants' scopes.** Nothing of a tenant can be reached by
-    /// it, but what is written here all tenants share. Its few callers are named in `clippy.toml`.
+    /// it, but what is written here all tenants share. Its few callers say so, as `clippy.toml` demands.
     #[must_use]
     pub fn central(&self) -> CentralDb {
-        Db::new(Engine::Sqlite(self.0.central.clone()))
+        self.0.central.application()
     }
 
     /// Hashing and checking of passwords, bounded for the whole process.
@@ -286,26 +308,50 @@ impl Tenancy {
     /// How many tenants' files are open in this process.
     #[must_use]
     pub fn open_files(&self) -> usize {
-        self.0.files.count_open()
+        self.0.places.files().count_open()
+    }
+
+    /// How many connections to servers are open in this process, besides the one that listens.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.0
+            .places
+            .servers()
+            .map(|server| server.count_open())
+            .sum()
     }
 
     /// Whether the tenant's database is where the catalog says.
-    #[must_use]
-    pub fn is_present(&self, tenant: &Tenant) -> bool {
-        self.0.files.path(tenant.id()).exists()
+    ///
+    /// # Errors
+    /// When its server cannot be asked.
+    pub async fn is_present(&self, tenant: &Tenant) -> Result<bool, DbError> {
+        // in shared tables there is nothing of a tenant's own but its record
+        let recorded = tenant.isolation() != Isolation::Rows
+            || self.0.catalog.store().by_id(tenant.id()).await?.is_some();
+        Ok(recorded && self.0.places.exists(tenant).await?)
+    }
+
+    /// How many bytes the tenant's database takes; none where it is missing, and where it cannot be
+    /// told from other tenants'.
+    ///
+    /// # Errors
+    /// When its server cannot be asked.
+    pub async fn size(&self, tenant: &Tenant) -> Result<Option<u64>, DbError> {
+        self.0.places.size(tenant).await
     }
 
     /// Where the tenant's database is, for people.
     #[must_use]
-    pub fn location(&self, id: TenantId) -> String {
-        self.0.files.path(id).display().to_string()
+    pub fn location(&self, tenant: &Tenant) -> String {
+        self.0.places.location(tenant)
     }
 
     /// Ends it, for every clone: from now on each handle's use is [`DbError::Closed`].
     pub fn close(&self) {
-        self.0.files.close_all();
+        self.0.closed.store(true, Ordering::Relaxed);
         self.0.central.close();
-        self.0.catalog.close();
+        self.0.places.close();
     }
 }
 
@@ -335,6 +381,10 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The login may not make the roles that a deployment needs: somebody who may has to say these
+    /// statements.
+    #[error("the database login may not create the deployment's roles")]
+    NeedsRoles(Vec<String>),
     /// A migration of the central database failed.
     #[error("the central database: {0}")]
     Migrate(#[from] MigrateError),

@@ -7,7 +7,7 @@ use tenantry::{
 };
 
 fn main() {
-    let trials = [Isolation::File]
+    let trials = Isolation::ALL
         .into_iter()
         .flat_map(|isolation| cases().map(move |case| trial(isolation, case)))
         .collect();

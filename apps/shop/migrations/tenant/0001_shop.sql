@@ -3,7 +3,6 @@ CREATE TABLE profile (
     tagline text,
     currency text NOT NULL
 );
-INSERT INTO profile (id, currency) VALUES (1, 'EUR');
 
 CREATE TABLE products (
     id uuid PRIMARY KEY,

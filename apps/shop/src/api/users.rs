@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     access::{ADMIN, Manager, OWNER, STAFF},
     listing::{self, Page, Wanted},
-    models::staff::{Person, require_an_owner},
+    models::staff::{Person, lock_owners, require_an_owner},
     validate::{self, Errors},
 };
 
@@ -121,6 +121,7 @@ pub(crate) async fn update(
         may_touch(&by, role)?;
     }
     let mut tx = db.begin();
+    lock_owners(&mut tx).await?;
     let user = Users::on(&mut tx)
         .change(tenancy.passwords(), id, change)
         .await?;
@@ -137,6 +138,7 @@ pub(crate) async fn delete(
     let user = Users::on(&mut db).get(id).await?;
     may_touch(&by, &user.role)?;
     let mut tx = db.begin();
+    lock_owners(&mut tx).await?;
     Users::on(&mut tx).delete(id).await?;
     require_an_owner(&mut tx).await?;
     tx.commit().await?;

@@ -18,15 +18,22 @@ pub(crate) struct ProfileChange {
 
 impl Profile {
     pub(crate) async fn read(db: &TenantDb) -> Result<Self, DbError> {
-        db.query("SELECT tagline, currency FROM profile")
-            .one()
-            .await
+        let profile = db
+            .query("SELECT tagline, currency FROM profile")
+            .optional()
+            .await?;
+        Ok(profile.unwrap_or_else(|| Self {
+            tagline: None,
+            currency: "EUR".into(),
+        }))
     }
 
     pub(crate) async fn change(db: &TenantDb, change: ProfileChange) -> Result<Self, DbError> {
         db.query(
-            "UPDATE profile SET tagline = CASE WHEN $1 THEN $2 ELSE tagline END,
-                currency = coalesce($3, currency)
+            "INSERT INTO profile (id, tagline, currency) VALUES (1, $2, coalesce($3, 'EUR'))
+             ON CONFLICT (id) DO UPDATE SET
+                tagline = CASE WHEN $1 THEN excluded.tagline ELSE profile.tagline END,
+                currency = coalesce($3, profile.currency)
              RETURNING tagline, currency",
         )
         .bind(change.tagline.is_some())

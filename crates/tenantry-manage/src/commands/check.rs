@@ -74,6 +74,12 @@ async fn look(tenancy: &Tenancy, pending: &[String], app: &str) -> Result<Vec<Fi
         Err(_) if !pending.is_empty() => Vec::new(),
         tenants => tenants.map_err(Error::Catalog)?,
     };
+    let audited = tenancy.audit().await.map_err(Error::Catalog)?;
+    findings.extend(
+        audited
+            .into_iter()
+            .map(|found| problem("isolation", found.what, found.mend)),
+    );
     for tenant in &tenants {
         findings.push(look_at(tenancy, tenant, app).await);
     }
@@ -88,8 +94,18 @@ async fn look_at(tenancy: &Tenancy, tenant: &Tenant, app: &str) -> Finding {
             &format!("{}; the next start ends that", tenant.status()),
         );
     }
-    if !tenancy.is_present(tenant) {
-        let place = tenancy.location(tenant.id());
+    let present = match tenancy.is_present(tenant).await {
+        Ok(present) => present,
+        Err(error) => {
+            return problem(
+                code,
+                error.to_string(),
+                "see that its server is there".into(),
+            );
+        }
+    };
+    if !present {
+        let place = tenancy.location(tenant);
         return problem(
             code,
             format!("its database is missing: {place}"),

@@ -1,14 +1,5 @@
 //! How much a tenant's database takes on the disk.
 
-use std::fs;
-
-/// The bytes of the SQLite database at `location`, with what is still in its log.
-pub(super) fn of(location: &str) -> Option<u64> {
-    let file = fs::metadata(location).ok()?.len();
-    let log = fs::metadata(format!("{location}-wal")).map_or(0, |log| log.len());
-    Some(file + log)
-}
-
 pub(super) fn for_people(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match units.into_iter().find(|(_, unit)| bytes >= *unit) {

@@ -9,8 +9,9 @@ impl Error {
     pub(crate) fn hint(&self, app: &str) -> Option<String> {
         Some(match self {
             Self::Setting { .. } => format!("`{app} --help` tells what each setting can be"),
-            Self::PostgresLater(origin) => {
-                format!("without {origin} it is SQLite, under the data folder")
+            Self::NeedsRoles(_) => "or use a login that may create roles, once".into(),
+            Self::Unsafe(_) => {
+                format!("mend each, then `{app} check`; --profile development only warns")
             }
             Self::SettingsSyntax { .. } => {
                 let keys = Key::ALL.map(Key::flag).join(", ");

@@ -12,16 +12,22 @@ pub(crate) enum Key {
     Data,
     DatabaseUrl,
     Isolation,
+    Servers,
+    Connections,
+    Pooler,
     Addr,
     Host,
     Profile,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
+        Self::Servers,
+        Self::Connections,
+        Self::Pooler,
         Self::Addr,
         Self::Host,
         Self::Profile,
@@ -33,6 +39,9 @@ impl Key {
             Self::Data => "data",
             Self::DatabaseUrl => "database-url",
             Self::Isolation => "isolation",
+            Self::Servers => "servers",
+            Self::Connections => "connections",
+            Self::Pooler => "pooler",
             Self::Addr => "addr",
             Self::Host => "host",
             Self::Profile => "profile",

@@ -23,7 +23,11 @@ fn gather(flags: &[&str], environment: &[(&str, &str)], toml: &str) -> Result<Se
 fn without_anything_the_defaults_hold() {
     let expected = Settings {
         data: "data".into(),
-        isolation: Isolation::File,
+        database_url: None,
+        isolation: None,
+        servers: Vec::new(),
+        connections: None,
+        pooler: false,
         addr: "127.0.0.1:8000".into(),
         host: "localhost".into(),
         profile: Profile::Development,
@@ -60,8 +64,8 @@ fn what_is_wrong_is_told_with_where_it_stands() {
     };
     assert!(told(&["--addr", "nowhere"], &[], "").starts_with("--addr \"nowhere\""));
     assert!(told(&[], &[("SHOP_PROFILE", "prod")], "").starts_with("SHOP_PROFILE \"prod\""));
-    assert!(told(&[], &[], "isolation = 'rows'").starts_with("isolation in shop.toml \"rows\""));
-    assert!(told(&[], &[("DATABASE_URL", "postgres://")], "").contains("DATABASE_URL"));
+    assert!(told(&[], &[], "isolation = 'row'").starts_with("isolation in shop.toml \"row\""));
+    assert!(told(&[], &[("DATABASE_URL", "mysql://")], "").contains("DATABASE_URL"));
     assert!(told(&[], &[], "dta = 'x'").contains("unknown field `dta`"));
 }
 

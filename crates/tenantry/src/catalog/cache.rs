@@ -1,5 +1,5 @@
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -8,7 +8,9 @@ use moka::sync;
 use crate::tenant::{Tenant, TenantCode};
 
 /// How old an entry gets when nobody says that it changed.
-const LIFE: Duration = Duration::from_secs(30);
+pub(super) const LIFE: Duration = Duration::from_secs(30);
+/// The same where nobody can say so.
+pub(super) const SHORT_LIFE: Duration = Duration::from_millis(500);
 const MOST_KNOWN: u64 = 200_000;
 /// Codes of which there is no tenant are remembered too, but anybody can make them up.
 const MOST_UNKNOWN: u64 = 10_000;
@@ -19,24 +21,30 @@ pub(super) struct Cache {
     unknown: sync::Cache<TenantCode, ()>,
     /// Counts what was forgotten, so that an answer fetched before is not kept after.
     generation: AtomicU64,
+    /// Whether what is known may be answered from.
+    trusted: AtomicBool,
 }
 
 impl Cache {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(life: Duration) -> Self {
         Self {
             known: sync::Cache::builder()
                 .max_capacity(MOST_KNOWN)
-                .time_to_live(LIFE)
+                .time_to_live(life)
                 .build(),
             unknown: sync::Cache::builder()
                 .max_capacity(MOST_UNKNOWN)
-                .time_to_live(LIFE)
+                .time_to_live(life)
                 .build(),
             generation: AtomicU64::new(0),
+            trusted: AtomicBool::new(true),
         }
     }
 
     pub(super) fn get(&self, code: &TenantCode) -> Option<Option<Tenant>> {
+        if !self.trusted.load(Ordering::SeqCst) {
+            return None;
+        }
         match self.known.get(code) {
             Some(tenant) => Some(Some(tenant)),
             None => self.unknown.get(code).map(|()| None),
@@ -67,6 +75,11 @@ impl Cache {
             self.known.invalidate(&code);
             self.unknown.invalidate(&code);
         }
+    }
+
+    pub(super) fn set_trusted(&self, trusted: bool) {
+        self.forget_all();
+        self.trusted.store(trusted, Ordering::SeqCst);
     }
 
     pub(super) fn forget_all(&self) {

@@ -5,16 +5,15 @@
 //! also die of age, in case nothing can be learned.
 
 mod cache;
-mod schema;
+pub(crate) mod schema;
 mod store;
 mod watch;
 
 use std::sync::Arc;
 
-use cache::Cache;
-pub(crate) use schema::migrations;
+use cache::{Cache, LIFE, SHORT_LIFE};
 pub(crate) use store::{Change, Store};
-pub(crate) use watch::watch;
+pub(crate) use watch::{Listener, listen, watch};
 
 use crate::{
     db::DbError,
@@ -27,10 +26,11 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    pub(crate) fn new(store: Store) -> Arc<Self> {
+    /// The catalog in `store`; what other processes change there is heard of, or it is not.
+    pub(crate) fn new(store: Store, heard: bool) -> Arc<Self> {
         Arc::new(Self {
             store,
-            cache: Cache::new(),
+            cache: Cache::new(if heard { LIFE } else { SHORT_LIFE }),
         })
     }
 
@@ -67,11 +67,12 @@ impl Catalog {
         self.cache.forget(code);
     }
 
-    pub(crate) fn close(&self) {
-        self.store.db().close();
-    }
-
     pub(crate) fn forget_all(&self) {
         self.cache.forget_all();
+    }
+
+    /// Whether changes are heard of. While they are not, nothing is answered from memory.
+    pub(crate) fn set_hearing(&self, hearing: bool) {
+        self.cache.set_trusted(hearing);
     }
 }

@@ -5,7 +5,7 @@ use crate::migrate::Migrations;
 /// Every change of a tenant leaves a row in `tenantry_changes`, by trigger, so that no writer can
 /// forget to: other processes follow them to know what to drop from memory. The last 10,000 are
 /// kept; who has fallen behind further drops everything.
-const CATALOG: &str = "
+const SQLITE: &str = "
 CREATE TABLE tenantry_tenants (
     id TEXT NOT NULL PRIMARY KEY,
     code TEXT NOT NULL UNIQUE,
@@ -29,7 +29,8 @@ CREATE TRIGGER tenantry_tenants_inserted AFTER INSERT ON tenantry_tenants BEGIN
     INSERT INTO tenantry_changes (tenant_id, code) VALUES (new.id, new.code);
     DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
 END;
-CREATE TRIGGER tenantry_tenants_updated AFTER UPDATE ON tenantry_tenants BEGIN
+CREATE TRIGGER tenantry_tenants_updated
+    AFTER UPDATE OF code, name, status, isolation, server ON tenantry_tenants BEGIN
     INSERT INTO tenantry_changes (tenant_id, code) VALUES (old.id, old.code);
     INSERT INTO tenantry_changes (tenant_id, code) SELECT new.id, new.code
         WHERE new.code <> old.code;
@@ -41,6 +42,43 @@ CREATE TRIGGER tenantry_tenants_deleted AFTER DELETE ON tenantry_tenants BEGIN
 END;
 ";
 
-pub(crate) fn migrations() -> Migrations {
-    Migrations::new().sql("tenantry_0001_catalog", CATALOG)
+/// On PostgreSQL those who listen are told at once.
+const POSTGRES: &str = "
+CREATE TABLE tenantry_tenants (
+    id uuid PRIMARY KEY,
+    code text NOT NULL UNIQUE,
+    name text NOT NULL,
+    status text NOT NULL CHECK (status IN ('creating', 'active', 'suspended', 'deleting')),
+    isolation text NOT NULL,
+    server text NOT NULL,
+    schema_version text NOT NULL,
+    created_at timestamptz NOT NULL
+);
+CREATE INDEX tenantry_tenants_unfinished ON tenantry_tenants (status)
+    WHERE status IN ('creating', 'deleting');
+CREATE INDEX tenantry_tenants_schema_version ON tenantry_tenants (schema_version);
+
+CREATE FUNCTION tenantry_tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM pg_notify('tenantry', old.id || ' ' || old.code);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM pg_notify('tenantry', new.id || ' ' || new.code);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tenantry_tenants_changed
+    AFTER INSERT OR DELETE OR UPDATE OF code, name, status, isolation, server
+    ON tenantry_tenants FOR EACH ROW EXECUTE FUNCTION tenantry_tell();
+";
+
+/// The catalog in the central SQLite file.
+pub(crate) fn sqlite() -> Migrations {
+    Migrations::new().sql("tenantry_0001_catalog", SQLITE)
+}
+
+/// The catalog in its schema on PostgreSQL.
+pub(crate) fn postgres() -> Migrations {
+    Migrations::new().sql("tenantry_0001_catalog", POSTGRES)
 }

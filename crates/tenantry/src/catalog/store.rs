@@ -27,10 +27,6 @@ impl Store {
         Self(db)
     }
 
-    pub(crate) fn db(&self) -> &CentralDb {
-        &self.0
-    }
-
     pub(crate) async fn by_code(&self, code: &TenantCode) -> Result<Option<Tenant>, DbError> {
         self.0
             .query(&format!(
@@ -109,7 +105,8 @@ impl Store {
     ) -> Result<Vec<String>, DbError> {
         let mut tx = self.0.begin();
         let before: Option<(String, String)> = tx
-            .query("SELECT code, status FROM tenantry_tenants WHERE id = $1")
+            // an update without effect, which locks the row
+            .query("UPDATE tenantry_tenants SET id = id WHERE id = $1 RETURNING code, status")
             .bind(*id.as_uuid())
             .optional()
             .await?;
@@ -147,6 +144,20 @@ impl Store {
         update.execute().await?;
         tx.commit().await?;
         Ok(codes)
+    }
+
+    /// Notes the version of all tenants that share tables on a server: they are migrated as one.
+    pub(crate) async fn mark_rows(&self, server: &str, version: &str) -> Result<(), DbError> {
+        self.0
+            .query(
+                "UPDATE tenantry_tenants SET schema_version = $2
+                 WHERE isolation = 'rows' AND server = $1 AND schema_version <> $2",
+            )
+            .bind(server)
+            .bind(version)
+            .execute()
+            .await
+            .map(drop)
     }
 
     /// The changes after `seq`: their numbers, tenants and codes.

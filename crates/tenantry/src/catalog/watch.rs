@@ -1,7 +1,14 @@
-use std::{sync::Weak, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+use tokio_postgres::AsyncMessage;
 
 use crate::{
-    db::DbError,
+    db::{DbError, postgres::Server},
     tenancy::Inner,
     tenant::{TenantId, TenantStatus},
 };
@@ -42,16 +49,105 @@ async fn follow(tenancy: &Inner, seen: i64) -> Result<i64, DbError> {
     let mut latest = seen;
     for (seq, id, code) in changes {
         latest = seq;
-        tenancy.catalog.forget(&code);
-        let id = TenantId::from(id);
-        if tenancy.files.is_open(id) && gone(tenancy, id).await? {
-            tenancy.files.close(id);
-        }
+        changed(tenancy, id.into(), &code).await?;
     }
     Ok(latest)
+}
+
+/// Forgets what was known of a tenant, and lets go of its file if it is gone.
+async fn changed(tenancy: &Inner, id: TenantId, code: &str) -> Result<(), DbError> {
+    tenancy.catalog.forget(code);
+    if tenancy.places.is_open(id) && gone(tenancy, id).await? {
+        tenancy.places.close_tenant(id);
+    }
+    Ok(())
 }
 
 async fn gone(tenancy: &Inner, id: TenantId) -> Result<bool, DbError> {
     let tenant = tenancy.catalog.store().by_id(id).await?;
     Ok(tenant.is_none_or(|tenant| tenant.status() == TenantStatus::Deleting))
+}
+
+/// How long a lost listener waits before it tries again, and how often a silent one is asked
+/// whether it is still there.
+const AGAIN: Duration = Duration::from_millis(250);
+const ALIVE: Duration = Duration::from_secs(5);
+
+/// Hears from PostgreSQL what any process changes, for as long as the tenancy exists. While it
+/// hears nothing, because the server is away, the catalog answers nothing from memory.
+pub(crate) async fn listen(tenancy: Weak<Inner>, server: Arc<Server>, mut heard: Listener) {
+    loop {
+        while let Some(message) = heard.next().await {
+            let Some(tenancy) = tenancy.upgrade() else {
+                return;
+            };
+            if let Some((id, code)) = message.as_deref().and_then(parse)
+                && let Err(error) = changed(&tenancy, id, code).await
+            {
+                tracing::warn!(%error, "a change of the catalog could not be followed");
+                break;
+            }
+        }
+        loop {
+            let Some(tenancy) = tenancy.upgrade() else {
+                return;
+            };
+            if tenancy.is_closed() {
+                return;
+            }
+            tenancy.catalog.set_hearing(false);
+            match Listener::connect(&server).await {
+                Ok(listener) => {
+                    heard = listener;
+                    tenancy.catalog.set_hearing(true);
+                    break;
+                }
+                Err(error) => tracing::warn!(%error, "the catalog's changes cannot be heard"),
+            }
+            drop(tenancy);
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+fn parse(message: &str) -> Option<(TenantId, &str)> {
+    let (id, code) = message.split_once(' ')?;
+    Some((id.parse().ok()?, code))
+}
+
+/// A connection that listens.
+pub(crate) struct Listener {
+    client: tokio_postgres::Client,
+    messages: mpsc::UnboundedReceiver<String>,
+}
+
+impl Listener {
+    pub(crate) async fn connect(server: &Server) -> Result<Self, DbError> {
+        let (client, mut connection) = server.connect_raw(&server.home()).await?;
+        let (sender, messages) = mpsc::unbounded_channel();
+        drop(tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
+                if let AsyncMessage::Notification(notification) = message {
+                    drop(sender.send(notification.payload().to_owned()));
+                }
+            }
+        }));
+        client
+            .batch_execute("LISTEN tenantry")
+            .await
+            .map_err(crate::db::postgres::translate)?;
+        Ok(Self { client, messages })
+    }
+
+    /// The next message; `Some(None)` when there was none for a while; `None` at the end.
+    async fn next(&mut self) -> Option<Option<String>> {
+        match tokio::time::timeout(ALIVE, self.messages.recv()).await {
+            Ok(message) => message.map(Some),
+            Err(_) => {
+                let asked = tokio::time::timeout(ALIVE, self.client.batch_execute("")).await;
+                matches!(asked, Ok(Ok(()))).then_some(None)
+            }
+        }
+    }
 }

@@ -73,6 +73,10 @@ pub enum DbError {
     /// The disk or a quota is full.
     #[error("the storage is full")]
     Full,
+    /// The database cannot be reached, or the connection to it ended. Whether a write that was
+    /// under way has been done is not known.
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Anything else the engine reports.
     #[error("the database failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -102,6 +106,8 @@ pub struct Violation {
     pub table: String,
     /// The columns, in the constraint's order; empty where the engine does not tell.
     pub columns: Vec<String>,
+    /// The constraint's name, where the engine tells it.
+    pub constraint: Option<String>,
 }
 
 impl fmt::Display for Violation {

@@ -1,6 +1,6 @@
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData};
 
-use super::{DbError, Query, query::Target, sqlite};
+use super::{DbError, Pipeline, Query, engine::Engine, query::Target, transaction::Transaction};
 
 /// Marks handles on which one tenant's data exists, and nothing else.
 #[derive(Debug)]
@@ -43,22 +43,11 @@ pub struct Db<S> {
     scope: PhantomData<fn() -> S>,
 }
 
-#[derive(Clone)]
-pub(crate) enum Engine {
-    Sqlite(Arc<sqlite::Database>),
-}
-
 impl<S> Db<S> {
     pub(crate) fn new(engine: Engine) -> Self {
         Self {
             engine,
             scope: PhantomData,
-        }
-    }
-
-    pub(crate) fn close(&self) {
-        match &self.engine {
-            Engine::Sqlite(database) => database.close(),
         }
     }
 
@@ -99,13 +88,17 @@ impl<S> Db<S> {
         Query::built(Target::Alone(&self.engine), statement)
     }
 
+    /// Several statements to be sent together.
+    pub fn pipeline(&self) -> Pipeline {
+        Pipeline::new(self.engine.clone())
+    }
+
     /// A transaction. It costs nothing until its first statement, and is rolled back when it is
     /// dropped without a [`commit`](Tx::commit).
     #[must_use]
     pub fn begin(&self) -> Tx<S> {
-        let Engine::Sqlite(database) = &self.engine;
         Tx {
-            inner: sqlite::Transaction::new(database.clone()),
+            inner: Transaction::new(self.engine.clone()),
             scope: PhantomData,
         }
     }
@@ -128,7 +121,7 @@ impl<S> fmt::Debug for Db<S> {
 /// After a statement of it has failed, every further one is [`DbError::Aborted`] until it, or the
 /// [`Savepoint`] around that statement, is rolled back: the same on every engine.
 pub struct Tx<S> {
-    inner: sqlite::Transaction,
+    inner: Transaction,
     scope: PhantomData<fn() -> S>,
 }
 
@@ -177,14 +170,14 @@ impl<S> fmt::Debug for Tx<S> {
 /// A part of a transaction, rolled back when it is dropped without a
 /// [`release`](Savepoint::release).
 pub struct Savepoint<'t, S> {
-    inner: &'t mut sqlite::Transaction,
+    inner: &'t mut Transaction,
     depth: u32,
     open: bool,
     scope: PhantomData<fn() -> S>,
 }
 
 impl<'t, S> Savepoint<'t, S> {
-    async fn begin(inner: &'t mut sqlite::Transaction) -> Result<Self, DbError> {
+    async fn begin(inner: &'t mut Transaction) -> Result<Self, DbError> {
         let depth = inner.savepoint().await?;
         Ok(Self {
             inner,

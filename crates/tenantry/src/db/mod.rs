@@ -15,20 +15,25 @@
 //! - `CAST` is for numbers and texts. A division by zero is NULL on SQLite, and an integer that
 //!   overflows becomes a floating-point number.
 
+mod engine;
 mod error;
 mod handle;
+mod pipeline;
+pub(crate) mod postgres;
 mod query;
 mod row;
 mod sea;
 pub(crate) mod sqlite;
+mod transaction;
 mod value;
 
+pub(crate) use engine::Engine;
 pub use error::{DbError, Violation};
-pub(crate) use handle::Engine;
 pub use handle::{
     CentralDb, CentralScope, CentralTx, Db, Executor, Savepoint, TenantDb, TenantScope, TenantTx,
     Tx,
 };
+pub use pipeline::{Answers, Pipeline, PipelineQuery, Slot};
 pub use query::{Query, RowStream};
 pub use row::{FromRow, Row};
 pub use tenantry_macros::FromRow;

@@ -6,7 +6,10 @@ use std::{
 
 use futures_util::Stream;
 
-use super::{DbError, FromRow, FromValue, Row, Value, handle::Engine, sqlite};
+use super::{
+    DbError, FromRow, FromValue, Row, Value, engine::Engine, postgres, row::Ignored, sqlite,
+    transaction::Transaction,
+};
 
 /// A statement with its parameters, on its way to a database.
 ///
@@ -24,7 +27,7 @@ pub struct Query<'a> {
 
 pub(crate) enum Target<'a> {
     Alone(&'a Engine),
-    Within(&'a mut sqlite::Transaction),
+    Within(&'a mut Transaction),
 }
 
 impl<'a> Query<'a> {
@@ -76,9 +79,7 @@ impl<'a> Query<'a> {
             return Err(error);
         }
         match self.target {
-            Target::Alone(Engine::Sqlite(database)) => {
-                sqlite::fetch(database, self.sql, self.params.into(), most).await
-            }
+            Target::Alone(engine) => engine.fetch(self.sql, self.params, most).await,
             Target::Within(transaction) => {
                 transaction.fetch(self.sql, self.params.into(), most).await
             }
@@ -143,9 +144,7 @@ impl<'a> Query<'a> {
         let params = self.params.into();
         Ok(RowStream {
             rows: match self.target {
-                Target::Alone(Engine::Sqlite(database)) => {
-                    sqlite::start_alone(database, self.sql, params).await?
-                }
+                Target::Alone(engine) => engine.stream(self.sql, params).await?,
                 Target::Within(transaction) => transaction.stream(self.sql, params).await?,
             },
             borrowed: std::marker::PhantomData,
@@ -153,9 +152,16 @@ impl<'a> Query<'a> {
     }
 }
 
+/// The rows of one engine's stream.
+pub(crate) enum Rows<T> {
+    Sqlite(sqlite::Rows<T>),
+    Postgres(postgres::Rows<T>),
+    Nothing,
+}
+
 /// The rows of [`Query::stream`].
 pub struct RowStream<'a, T> {
-    rows: sqlite::Rows<T>,
+    rows: Rows<T>,
     /// A transaction cannot be used while its rows are being read.
     borrowed: std::marker::PhantomData<&'a ()>,
 }
@@ -170,22 +176,18 @@ impl<T> Stream for RowStream<'_, T> {
     type Item = Result<T, DbError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.rows).poll_next(context)
+        match &mut self.rows {
+            Rows::Sqlite(rows) => Pin::new(rows).poll_next(context),
+            Rows::Postgres(rows) => Pin::new(rows).poll_next(context),
+            Rows::Nothing => Poll::Ready(None),
+        }
     }
 }
 
-struct First<T>(T);
+pub(super) struct First<T>(pub(super) T);
 
 impl<T: FromValue> FromRow for First<T> {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
         row.at(0).map(Self)
-    }
-}
-
-struct Ignored;
-
-impl FromRow for Ignored {
-    fn from_row(_: &Row<'_>) -> Result<Self, DbError> {
-        Ok(Self)
     }
 }

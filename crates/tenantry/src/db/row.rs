@@ -7,6 +7,7 @@ pub struct Row<'a>(pub(crate) RowInner<'a>);
 #[derive(Debug)]
 pub(crate) enum RowInner<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
 }
 
 impl Row<'_> {
@@ -45,18 +46,21 @@ impl Row<'_> {
     fn len(&self) -> usize {
         match &self.0 {
             RowInner::Sqlite(row) => row.as_ref().column_count(),
+            RowInner::Postgres(row) => row.len(),
         }
     }
 
     fn name(&self, index: usize) -> Option<&str> {
         match &self.0 {
             RowInner::Sqlite(row) => row.as_ref().column_name(index).ok(),
+            RowInner::Postgres(row) => row.columns().get(index).map(|column| column.name()),
         }
     }
 
     fn value(&self, index: usize) -> Result<ValueRef<'_>, DbError> {
         match &self.0 {
             RowInner::Sqlite(row) => super::sqlite::read_column(row, index),
+            RowInner::Postgres(row) => super::postgres::read_column(row, index),
         }
     }
 }
@@ -104,3 +108,12 @@ from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4);
 from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5);
 from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
 from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// Reads nothing: for statements that are run for their effect.
+pub(crate) struct Ignored;
+
+impl FromRow for Ignored {
+    fn from_row(_: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self)
+    }
+}

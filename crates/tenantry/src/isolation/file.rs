@@ -61,6 +61,14 @@ impl Files {
         self.root.join(id.shard()).join(format!("{id}.db"))
     }
 
+    /// How many bytes the tenant's file has, with what is still in its log; none when it is missing.
+    pub(crate) fn size(&self, id: TenantId) -> Option<u64> {
+        let path = self.path(id);
+        let file = fs::metadata(&path).ok()?.len();
+        let log = fs::metadata(beside(&path, "-wal")).map_or(0, |log| log.len());
+        Some(file + log)
+    }
+
     /// The tenant's file, opened if it is not. It stays open while anybody has it, and then until
     /// others have been used more recently.
     ///

@@ -1,3 +1,242 @@
 //! The means by which a tenant's data is kept apart: where it is, how it comes and goes.
 
 pub(crate) mod file;
+pub(crate) mod postgres;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use lru::LruCache;
+use tokio::sync::OnceCell;
+
+use self::file::Files;
+use crate::{
+    db::{
+        DbError, Engine,
+        postgres::{Scope, Server, scope},
+    },
+    migrate::{Ledger, MigrateError, Migrations, apply_to_sqlite, pending_on_sqlite},
+    tenant::{Isolation, Tenant, TenantId},
+};
+
+/// The name of the server that a deployment began with.
+pub(crate) const LOCAL: &str = "local";
+
+/// Every place where tenants are: the folder of files, and the servers.
+pub(crate) struct Places {
+    files: Files,
+    servers: HashMap<String, Arc<Server>>,
+    /// Scopes on servers that are in use, or were lately. One whose tenant is gone stays closed.
+    scopes: Mutex<LruCache<TenantId, Arc<OnServer>>>,
+    migrations: Arc<Migrations>,
+}
+
+/// A tenant's scope on a server, and whether its migrations have been seen to.
+struct OnServer {
+    scope: Arc<Scope>,
+    migrated: OnceCell<()>,
+}
+
+/// How many scopes on servers are kept when nobody uses them. One is some hundred bytes.
+const SCOPES: usize = 10_000;
+
+impl Places {
+    pub(crate) fn new(
+        files: Files,
+        servers: HashMap<String, Arc<Server>>,
+        migrations: Arc<Migrations>,
+    ) -> Self {
+        Self {
+            files,
+            servers,
+            scopes: Mutex::new(LruCache::unbounded()),
+            migrations,
+        }
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers.values()
+    }
+
+    /// Whether a tenant can be placed so.
+    pub(crate) fn has(&self, isolation: Isolation, server: &str) -> bool {
+        match isolation {
+            Isolation::File => server == LOCAL,
+            _ => self.servers.contains_key(server),
+        }
+    }
+
+    fn server(&self, tenant: &Tenant) -> Result<&Arc<Server>, DbError> {
+        let name = &tenant.placement().server;
+        self.servers
+            .get(name)
+            .ok_or_else(|| DbError::Missing(format!("no server {name} is configured")))
+    }
+
+    /// What the tenant's handle speaks to. Whoever uses it first in this process sees to its
+    /// migrations: `migrated` is asked to.
+    pub(crate) async fn engine<F>(
+        &self,
+        tenant: &Tenant,
+        migrated: impl FnOnce() -> F,
+    ) -> Result<Engine, DbError>
+    where
+        F: Future<Output = Result<(), DbError>>,
+    {
+        if tenant.isolation() == Isolation::File {
+            let file = self.files.open(tenant.id())?;
+            file.migrated.get_or_try_init(migrated).await?;
+            return Ok(Engine::Sqlite(file.database.clone()));
+        }
+        let on_server = self.on_server(tenant)?;
+        on_server.migrated.get_or_try_init(migrated).await?;
+        Ok(Engine::Postgres(on_server.scope.clone()))
+    }
+
+    fn on_server(&self, tenant: &Tenant) -> Result<Arc<OnServer>, DbError> {
+        let id = tenant.id();
+        let mut scopes = self.scopes();
+        if let Some(known) = scopes.get(&id) {
+            return Ok(known.clone());
+        }
+        let server = self.server(tenant)?;
+        let scope = Arc::new(match tenant.isolation() {
+            Isolation::Schema => Scope::schema(server, id),
+            Isolation::Database => Scope::database(server, id),
+            Isolation::Rows | Isolation::File => Scope::rows(server, id),
+        });
+        let on_server = Arc::new(OnServer {
+            scope,
+            migrated: OnceCell::new(),
+        });
+        scopes.push(id, on_server.clone());
+        // as with files: one in use stays, so that it can be closed
+        let mut in_use = 0;
+        while scopes.len() > SCOPES && in_use < 8 {
+            let Some((id, idle)) = scopes.pop_lru() else {
+                break;
+            };
+            if Arc::strong_count(&idle) > 1 || Arc::strong_count(&idle.scope) > 1 {
+                scopes.push(id, idle);
+                in_use += 1;
+            }
+        }
+        Ok(on_server)
+    }
+
+    fn scopes(&self) -> MutexGuard<'_, LruCache<TenantId, Arc<OnServer>>> {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether anybody here may have a handle to the tenant's data.
+    pub(crate) fn is_open(&self, id: TenantId) -> bool {
+        self.files.is_open(id) || self.scopes().contains(&id)
+    }
+
+    /// Ends every handle to the tenant's data that there is here.
+    pub(crate) fn close_tenant(&self, id: TenantId) {
+        self.files.close(id);
+        if let Some(on_server) = self.scopes().get(&id) {
+            on_server.scope.close();
+        }
+    }
+
+    /// Makes the tenant's place, migrated and empty of rows.
+    pub(crate) async fn provision(&self, tenant: &Tenant) -> Result<(), MigrateError> {
+        match tenant.isolation() {
+            Isolation::File => self.files.provision(tenant.id()).await,
+            isolation => {
+                let server = self.server(tenant)?;
+                postgres::provision(server, isolation, tenant.id(), &self.migrations).await
+            }
+        }
+    }
+
+    /// Removes all that the tenant has in its place. Nothing there is fine too.
+    pub(crate) async fn remove(&self, tenant: &Tenant) -> Result<(), DbError> {
+        if tenant.isolation() != Isolation::File {
+            // also where there was no handle: none shall come
+            self.on_server(tenant)?.scope.close();
+        }
+        match tenant.isolation() {
+            Isolation::File => self.files.remove(tenant.id()).await,
+            isolation => postgres::remove(self.server(tenant)?, isolation, tenant.id()).await,
+        }
+    }
+
+    /// Applies what is pending for the tenant; with shared tables, for all that share them.
+    pub(crate) async fn migrate(&self, tenant: &Tenant) -> Result<Ledger, MigrateError> {
+        if tenant.isolation() == Isolation::File {
+            let file = self.files.open(tenant.id())?;
+            return apply_to_sqlite(&file.database, &self.migrations).await;
+        }
+        let server = self.server(tenant)?;
+        let (database, schema) = schema_of(server, tenant);
+        postgres::apply(server, &database, &schema, &self.migrations).await
+    }
+
+    /// Tells what is pending for the tenant.
+    pub(crate) async fn pending(&self, tenant: &Tenant) -> Result<Ledger, MigrateError> {
+        if tenant.isolation() == Isolation::File {
+            let file = self.files.open(tenant.id())?;
+            return pending_on_sqlite(&file.database, &self.migrations).await;
+        }
+        let server = self.server(tenant)?;
+        let (database, schema) = schema_of(server, tenant);
+        postgres::pending(server, &database, &schema, &self.migrations).await
+    }
+
+    /// Whether the tenant's place is there.
+    pub(crate) async fn exists(&self, tenant: &Tenant) -> Result<bool, DbError> {
+        match tenant.isolation() {
+            Isolation::File => Ok(self.files.path(tenant.id()).exists()),
+            isolation => postgres::exists(self.server(tenant)?, isolation, tenant.id()).await,
+        }
+    }
+
+    /// How many bytes the tenant's data takes, where that can be told.
+    pub(crate) async fn size(&self, tenant: &Tenant) -> Result<Option<u64>, DbError> {
+        match tenant.isolation() {
+            Isolation::File => Ok(self.files.size(tenant.id())),
+            isolation => postgres::size(self.server(tenant)?, isolation, tenant.id()).await,
+        }
+    }
+
+    /// Where the tenant's data is, for people.
+    pub(crate) fn location(&self, tenant: &Tenant) -> String {
+        match (tenant.isolation(), self.server(tenant)) {
+            (Isolation::File, _) => self.files.path(tenant.id()).display().to_string(),
+            (_, Err(error)) => error.to_string(),
+            (_, Ok(server)) => {
+                let (database, schema) = schema_of(server, tenant);
+                format!("database {database}, schema {schema}")
+            }
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.files.close_all();
+        for server in self.servers.values() {
+            server.close();
+        }
+    }
+}
+
+/// The database and the schema that the tenant's tables are in.
+fn schema_of(server: &Server, tenant: &Tenant) -> (String, String) {
+    let id = tenant.id();
+    match tenant.isolation() {
+        Isolation::Schema => (server.home().to_string(), scope::schema_name(id)),
+        Isolation::Database => (
+            scope::database_name(server, id),
+            scope::DATABASE_SCHEMA.into(),
+        ),
+        Isolation::Rows | Isolation::File => (server.home().to_string(), scope::ROWS_SCHEMA.into()),
+    }
+}

@@ -13,6 +13,7 @@ use crate::{
     catalog::Change,
     db::TenantDb,
     failpoint::failpoint,
+    isolation::LOCAL,
     tenancy::Inner,
     tenant::{Isolation, Placement, Record, Tenant, TenantCode, TenantId, TenantStatus},
 };
@@ -22,23 +23,32 @@ use crate::{
 pub struct NewTenant {
     code: TenantCode,
     name: String,
-    isolation: Isolation,
+    isolation: Option<Isolation>,
+    server: String,
 }
 
 impl NewTenant {
-    /// A tenant with a file of its own.
+    /// A tenant that is kept apart as the deployment's configuration has it.
     pub fn new(code: TenantCode, name: impl Into<String>) -> Self {
         Self {
             code,
             name: name.into(),
-            isolation: Isolation::File,
+            isolation: None,
+            server: LOCAL.into(),
         }
     }
 
     /// Another means to keep it apart.
     #[must_use]
     pub fn isolation(mut self, isolation: Isolation) -> Self {
-        self.isolation = isolation;
+        self.isolation = Some(isolation);
+        self
+    }
+
+    /// On another server than the one the deployment began with.
+    #[must_use]
+    pub fn server(mut self, name: impl Into<String>) -> Self {
+        self.server = name.into();
         self
     }
 }
@@ -89,10 +99,14 @@ impl Tenancy {
     {
         let inner = &self.0;
         let draft = record(inner, new);
+        let placement = draft.placement();
+        if !inner.places.has(placement.isolation, &placement.server) {
+            return Err(LifecycleError::NoPlace(placement.clone()));
+        }
         let lock = self.reserve(&draft).await?;
         failpoint("create.recorded");
         let made = async {
-            inner.files.provision(draft.id()).await?;
+            inner.places.provision(&draft).await?;
             failpoint("create.placed");
             let db = self.db(&draft).await?;
             let seeded = seeding(seed, db).await.map_err(LifecycleError::Seed)?;
@@ -152,8 +166,8 @@ fn record(inner: &Arc<Inner>, new: NewTenant) -> Tenant {
         name: new.name,
         status: TenantStatus::Creating,
         placement: Placement {
-            isolation: new.isolation,
-            server: "local".into(),
+            isolation: new.isolation.unwrap_or(inner.default_isolation),
+            server: new.server,
         },
         schema_version: inner.tenant_version.clone(),
         created_at: Utc::now().trunc_subsecs(6),

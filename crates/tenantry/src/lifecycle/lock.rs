@@ -4,32 +4,70 @@ use std::{
     time::Duration,
 };
 
-use crate::{db::DbError, tenancy::Inner, tenant::TenantId};
+use crate::{
+    central::Central,
+    db::{
+        DbError,
+        postgres::{Server, translate},
+    },
+    isolation::postgres::ask_one,
+    tenancy::Inner,
+    tenant::TenantId,
+};
 
-/// The right to work on one tenant's making or erasing, among all processes of the machine. It
-/// ends with the process that holds it, however that ends.
-pub(super) struct TenantLock {
-    path: PathBuf,
-    _file: File,
+/// The right to work on one tenant's making or erasing, among all processes that share the
+/// catalog. It ends with the process that holds it, however that ends.
+pub(super) enum TenantLock {
+    /// A lock on a file, where the catalog is a file.
+    File {
+        /// Removed at the end.
+        path: PathBuf,
+        /// Unlocked by being closed.
+        _file: File,
+    },
+    /// A transaction that holds an advisory lock, where the catalog is on a server: it lasts
+    /// behind a pooler, too.
+    Server {
+        /// Unlocked by being closed.
+        _client: tokio_postgres::Client,
+    },
 }
 
-/// Who sweeps holds a lock for a moment, so one that is held is tried again this often.
-const TRIES: u32 = 5;
+/// Who sweeps holds a lock for a moment, and a server takes a moment to see that a connection has
+/// ended: so one that is held is tried again this often.
+const TRIES: u32 = 8;
 const BETWEEN: Duration = Duration::from_millis(10);
 
 impl TenantLock {
     /// Takes the lock, unless somebody has it.
     pub(super) async fn try_take(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
         for _ in 1..TRIES {
-            if let Some(lock) = Self::try_once(tenancy, id)? {
+            if let Some(lock) = Self::try_once(tenancy, id).await? {
                 return Ok(Some(lock));
             }
             tokio::time::sleep(BETWEEN).await;
         }
-        Self::try_once(tenancy, id)
+        Self::try_once(tenancy, id).await
     }
 
-    fn try_once(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
+    async fn try_once(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
+        match &tenancy.central {
+            Central::File { .. } => Self::on_file(tenancy, id),
+            Central::Server(server) => Self::on_server(server, id).await,
+        }
+    }
+
+    async fn on_server(server: &Server, id: TenantId) -> Result<Option<Self>, DbError> {
+        let client = server.connect(&server.home()).await?;
+        let (high, low) = id.as_uuid().as_u64_pair();
+        client.batch_execute("BEGIN").await.map_err(translate)?;
+        let key = (high ^ low).cast_signed();
+        let sql = format!("SELECT pg_try_advisory_xact_lock({key})");
+        let taken: bool = ask_one(&client, &sql, &[]).await?.get(0);
+        Ok(taken.then_some(Self::Server { _client: client }))
+    }
+
+    fn on_file(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
         let failed = |error| DbError::Engine(Box::new(error));
         let folder = tenancy.data.join("locks");
         fs::create_dir_all(&folder).map_err(failed)?;
@@ -38,7 +76,7 @@ impl TenantLock {
         match file.try_lock() {
             // whoever held it may have removed it in between: then it is the lock of nothing
             Ok(()) if !is_at(&file, &path) => Ok(None),
-            Ok(()) => Ok(Some(Self { path, _file: file })),
+            Ok(()) => Ok(Some(Self::File { path, _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
@@ -74,7 +112,7 @@ pub(super) fn sweep(tenancy: &Inner) -> Result<(), DbError> {
         let id = name.to_str().and_then(|name| name.strip_suffix(".lock"));
         if let Some(id) = id.and_then(|id| id.parse().ok()) {
             // held by nobody, it goes as it is let go
-            drop(TenantLock::try_once(tenancy, id)?);
+            drop(TenantLock::on_file(tenancy, id)?);
         }
     }
     Ok(())
@@ -82,6 +120,8 @@ pub(super) fn sweep(tenancy: &Inner) -> Result<(), DbError> {
 
 impl Drop for TenantLock {
     fn drop(&mut self) {
-        drop(fs::remove_file(&self.path));
+        if let Self::File { path, .. } = self {
+            drop(fs::remove_file(path));
+        }
     }
 }

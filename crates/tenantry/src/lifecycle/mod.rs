@@ -13,7 +13,7 @@ mod recover;
 pub use create::NewTenant;
 pub(crate) use recover::recover;
 
-use crate::{db::DbError, migrate::MigrateError};
+use crate::{db::DbError, migrate::MigrateError, tenant::Placement};
 
 /// An error of the application's own, from the seeding of a tenant.
 pub type SeedError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,6 +28,9 @@ pub enum LifecycleError {
     /// There is no such tenant, or none that this can be done with in its present status.
     #[error("there is no such tenant, or its status does not allow that")]
     NotPossible,
+    /// The deployment has no such place for tenants.
+    #[error("there is no place for a tenant with isolation {} on server {}", .0.isolation, .0.server)]
+    NoPlace(Placement),
     /// Another process is making or erasing that tenant at this moment.
     #[error("another operation on the tenant is under way")]
     UnderWay,

@@ -48,7 +48,7 @@ pub(super) async fn finish(
     tenant: &Tenant,
     _lock: &TenantLock,
 ) -> Result<(), LifecycleError> {
-    inner.files.remove(tenant.id()).await?;
+    inner.places.remove(tenant).await?;
     failpoint("delete.removed");
     inner.catalog.change(tenant.id(), Change::Forget).await?;
     failpoint("delete.forgotten");

@@ -16,6 +16,31 @@ pub(crate) struct Ledger {
     pub(crate) ahead: bool,
 }
 
+impl Ledger {
+    /// Holds the names and checksums that are applied against the list.
+    pub(crate) fn compare(
+        migrations: &Migrations,
+        mut applied: HashMap<String, String>,
+    ) -> Result<Self, MigrateError> {
+        let mut pending = Vec::new();
+        for migration in migrations.iter() {
+            match applied.remove(migration.name.as_ref()) {
+                None => pending.push(migration.name.to_string()),
+                Some(checksum) if checksum == migration.checksum => {}
+                Some(_) => {
+                    return Err(MigrateError::Changed {
+                        name: migration.name.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(Self {
+            pending,
+            ahead: !applied.is_empty(),
+        })
+    }
+}
+
 /// Tells what would be applied, and changes nothing.
 pub(crate) async fn pending_on_sqlite(
     database: &Arc<Database>,
@@ -89,23 +114,12 @@ fn compare<'m>(
     connection: &Connection,
     migrations: &'m Migrations,
 ) -> Result<(Ledger, Vec<&'m Migration>), MigrateError> {
-    let mut applied = read(connection).map_err(sqlite::translate)?;
-    let mut pending = Vec::new();
-    for migration in migrations.iter() {
-        match applied.remove(migration.name.as_ref()) {
-            None => pending.push(migration),
-            Some(checksum) if checksum == migration.checksum => {}
-            Some(_) => {
-                return Err(MigrateError::Changed {
-                    name: migration.name.to_string(),
-                });
-            }
-        }
-    }
-    let ledger = Ledger {
-        pending: pending.iter().map(|m| m.name.to_string()).collect(),
-        ahead: !applied.is_empty(),
-    };
+    let applied = read(connection).map_err(sqlite::translate)?;
+    let ledger = Ledger::compare(migrations, applied)?;
+    let pending = migrations
+        .iter()
+        .filter(|migration| ledger.pending.iter().any(|name| *name == migration.name))
+        .collect();
     Ok((ledger, pending))
 }
 

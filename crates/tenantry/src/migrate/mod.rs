@@ -6,7 +6,7 @@
 
 mod ledger;
 
-pub(crate) use ledger::{apply_to_sqlite, pending_on_sqlite};
+pub(crate) use ledger::{Ledger, apply_to_sqlite, pending_on_sqlite};
 
 use std::borrow::Cow;
 

@@ -237,7 +237,7 @@ impl From<DbError> for Problem {
         match &error {
             DbError::NotFound => Self::not_found(),
             DbError::NulInText => Self::invalid_field("text", "must not contain a NUL character"),
-            DbError::Busy | DbError::Closed | DbError::Missing(_) => {
+            DbError::Busy | DbError::Closed | DbError::Missing(_) | DbError::Unavailable(_) => {
                 tracing::warn!(%error, "unavailable");
                 Self::unavailable()
             }

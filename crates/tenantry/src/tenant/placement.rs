@@ -11,14 +11,26 @@ use super::UnknownWord;
 pub enum Isolation {
     /// A SQLite file of its own.
     File,
+    /// Rows in tables that it shares with others, behind row-level security, on PostgreSQL.
+    Rows,
+    /// A schema of its own, on PostgreSQL.
+    Schema,
+    /// A database of its own, on PostgreSQL.
+    Database,
 }
 
 impl Isolation {
+    /// Every one there is.
+    pub const ALL: [Self; 4] = [Self::File, Self::Rows, Self::Schema, Self::Database];
+
     /// The word that stands in the catalog, in flags and in outputs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
+            Self::Rows => "rows",
+            Self::Schema => "schema",
+            Self::Database => "database",
         }
     }
 }
@@ -33,13 +45,13 @@ impl FromStr for Isolation {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        match text {
-            "file" => Ok(Self::File),
-            _ => Err(UnknownWord {
+        Self::ALL
+            .into_iter()
+            .find(|isolation| isolation.as_str() == text)
+            .ok_or_else(|| UnknownWord {
                 given: text.into(),
-                expected: "file",
-            }),
-        }
+                expected: "file, rows, schema, database",
+            })
     }
 }
 

@@ -18,5 +18,7 @@
 
 pub mod conformance;
 mod place;
+mod postgres;
 
 pub use place::Place;
+pub use postgres::Postgres;

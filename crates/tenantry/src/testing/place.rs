@@ -1,5 +1,6 @@
 use tempfile::TempDir;
 
+use super::Postgres;
 use crate::{
     Config, Tenancy, Tenant,
     db::TenantDb,
@@ -18,6 +19,8 @@ pub struct Place {
     tenant_migrations: Migrations,
     central_migrations: Migrations,
     folder: TempDir,
+    /// The database that the catalog is in, where it is not a file.
+    database: Option<String>,
 }
 
 impl Place {
@@ -39,13 +42,23 @@ impl Place {
         central_migrations: Migrations,
     ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let config = config(&folder, tenant_migrations.clone(), &central_migrations);
+        let database = match isolation {
+            Isolation::File => None,
+            _ => Some(Postgres::shared().database().await),
+        };
+        let config = config(
+            &folder,
+            database.as_deref(),
+            tenant_migrations.clone(),
+            &central_migrations,
+        );
         Self {
             tenancy: set_up(config).await,
             isolation,
             tenant_migrations,
             central_migrations,
             folder,
+            database,
         }
     }
 
@@ -70,7 +83,12 @@ impl Place {
     /// The same deployment, as a program with other migrations of the tenants would have it.
     #[must_use]
     pub fn config_with(&self, tenant_migrations: Migrations) -> Config {
-        config(&self.folder, tenant_migrations, &self.central_migrations)
+        config(
+            &self.folder,
+            self.database.as_deref(),
+            tenant_migrations,
+            &self.central_migrations,
+        )
     }
 
     /// A tenant to be made here.
@@ -140,10 +158,22 @@ impl Drop for Place {
     }
 }
 
-fn config(folder: &TempDir, tenants: Migrations, central: &Migrations) -> Config {
-    Config::new(folder.path())
+fn config(
+    folder: &TempDir,
+    database: Option<&str>,
+    tenants: Migrations,
+    central: &Migrations,
+) -> Config {
+    let config = Config::new(folder.path())
         .tenant_migrations(tenants)
-        .central_migrations(central.clone())
+        .central_migrations(central.clone());
+    match database {
+        None => config,
+        // roles are the server's, not a database's: each place has its own
+        Some(database) => config
+            .project(database)
+            .database_url(Postgres::shared().url(database)),
+    }
 }
 
 async fn set_up(config: Config) -> Tenancy {

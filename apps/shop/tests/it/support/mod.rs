@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use answer::Answer;
 pub(crate) use client::{Client, Payload};
-pub(crate) use place::{Place, Setup};
+pub(crate) use place::{Place, Setup, on_files};
 pub(crate) use raw::{Reply, exchange, get_with_hosts};
 pub(crate) use server::{Server, shared};
 pub(crate) use shop::{PASSWORD, Person, Shop, log_in, opening, text, unique};

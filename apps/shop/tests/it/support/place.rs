@@ -3,11 +3,12 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tenantry::testing::Postgres;
 
 use super::Server;
 
@@ -19,6 +20,35 @@ pub(crate) struct Setup {
     /// Where PostgreSQL is, if the tenants are there.
     pub(crate) database_url: Option<String>,
     pub(crate) profile: Option<&'static str>,
+}
+
+/// What keeps the tenants apart that the suite is run with: `TENANTRY_TEST_ISOLATION`, or else
+/// none, which is a file each.
+fn isolation_under_test() -> Option<&'static str> {
+    static TOLD: LazyLock<Option<String>> = LazyLock::new(|| {
+        std::env::var("TENANTRY_TEST_ISOLATION")
+            .ok()
+            .filter(|isolation| !isolation.is_empty() && isolation != "file")
+    });
+    TOLD.as_deref()
+}
+
+/// Whether each tenant is a file, that a test can look for or break.
+pub(crate) fn on_files() -> bool {
+    isolation_under_test().is_none()
+}
+
+/// A database of its own on the tests' PostgreSQL.
+fn new_database() -> String {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(Postgres::shared().deployment("shop"))
+    })
+    .join()
+    .unwrap()
 }
 
 /// A deployment's place: a folder that goes with it.
@@ -33,7 +63,11 @@ impl Place {
         Self::of(Setup::default())
     }
 
-    pub(crate) fn of(setup: Setup) -> Arc<Self> {
+    pub(crate) fn of(mut setup: Setup) -> Arc<Self> {
+        if let Some(isolation) = isolation_under_test() {
+            setup.isolation.get_or_insert(isolation);
+            setup.database_url.get_or_insert_with(new_database);
+        }
         Arc::new(Self {
             folder: tempfile::tempdir().unwrap(),
             setup,

@@ -75,10 +75,7 @@ async fn lacking<A: Application>(context: &Context) -> Result<Vec<String>, Error
         }
         Err(OpenError::NotSetUp(folder)) => {
             printer::note(format_args!("setting up {}", folder.display()));
-            Ok(config
-                .central_migration_names()
-                .map(str::to_owned)
-                .collect())
+            Ok(config.central_migration_names())
         }
         Err(other) => Err(other.into()),
     }

@@ -146,10 +146,7 @@ impl Report {
         Self {
             central: Central {
                 set_up: false,
-                pending: config
-                    .central_migration_names()
-                    .map(str::to_owned)
-                    .collect(),
+                pending: config.central_migration_names(),
             },
             schema_version: None,
             tenants: Vec::new(),

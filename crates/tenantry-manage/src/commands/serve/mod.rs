@@ -5,7 +5,7 @@ mod signals;
 use std::{future::IntoFuture, num::NonZeroUsize, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
-use tenantry::{Tenancy, routing::Site};
+use tenantry::{Tenancy, routing::Site, tenant::Isolation};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use self::signals::Signals;
@@ -33,8 +33,15 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
 
     let config = context.config::<A>().most_open_files(most_open_files());
     let tenancy = context.open_with(config).await?;
-    if settings.profile == Profile::Production {
-        refuse_pending(&tenancy).await?;
+    match settings.profile {
+        Profile::Production => {
+            refuse_pending(&tenancy).await?;
+            refuse_unsafe(&tenancy).await?;
+        }
+        Profile::Development => {
+            bring_up_to_date(&tenancy).await?;
+            warn_of_unsafe(&tenancy).await?;
+        }
     }
     let signals = Signals::listen().map_err(Error::Runtime)?;
     let router = A::router(tenancy.clone(), site.clone());
@@ -107,6 +114,42 @@ async fn refuse_pending(tenancy: &Tenancy) -> Result<(), Error> {
                 tracing::warn!(tenant = %tenant.code(), %error, "a tenant's migrations are unknown");
             }
         }
+    }
+    Ok(())
+}
+
+/// Migrates the tenants on servers, who are not migrated on first use as files are.
+async fn bring_up_to_date(tenancy: &Tenancy) -> Result<(), Error> {
+    for tenant in tenancy.behind().await.map_err(Error::Catalog)? {
+        if tenant.isolation() != Isolation::File {
+            tenancy
+                .migrate(&tenant)
+                .await
+                .map_err(|source| Error::Migrate {
+                    code: tenant.code().clone(),
+                    source,
+                })?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to serve behind a wall with holes.
+async fn refuse_unsafe(tenancy: &Tenancy) -> Result<(), Error> {
+    let findings = tenancy.audit().await.map_err(Error::Catalog)?;
+    if findings.is_empty() {
+        return Ok(());
+    }
+    tenancy.close();
+    Err(Error::Unsafe(findings))
+}
+
+async fn warn_of_unsafe(tenancy: &Tenancy) -> Result<(), Error> {
+    for finding in tenancy.audit().await.map_err(Error::Catalog)? {
+        printer::note(format_args!(
+            "WARNING: {} (in production this is refused; mend: {})",
+            finding.what, finding.mend
+        ));
     }
     Ok(())
 }

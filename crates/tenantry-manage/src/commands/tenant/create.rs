@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Its name for people
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     name: String,
+    /// The server to place it on, one of --servers
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
     /// Address of its first user, who owns it
     #[arg(long, value_name = "EMAIL")]
     owner_email: Option<String>,
@@ -45,7 +48,10 @@ pub(super) async fn run<A: Application>(
         }
         None => None,
     };
-    let new = NewTenant::new(args.code.clone(), args.name).isolation(context.settings.isolation);
+    let mut new = NewTenant::new(args.code.clone(), args.name);
+    if let Some(server) = args.server {
+        new = new.server(server);
+    }
     let seed = {
         let tenancy = tenancy.clone();
         move |db| A::seed(tenancy, db, owner)

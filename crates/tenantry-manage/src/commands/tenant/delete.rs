@@ -34,8 +34,12 @@ pub(super) async fn run(args: &Args, tenancy: &Tenancy) -> Result<(), Error> {
 }
 
 async fn list_what_goes(tenancy: &Tenancy, tenant: &Tenant) {
-    let location = tenancy.location(tenant.id());
-    let size = size::of(&location).map_or_else(|| "missing".into(), size::for_people);
+    let location = tenancy.location(tenant);
+    let size = match (tenancy.is_present(tenant).await, tenancy.size(tenant).await) {
+        (Ok(false), _) => "missing".into(),
+        (Ok(true), Ok(Some(bytes))) => size::for_people(bytes),
+        _ => "of unknown size".into(),
+    };
     let users = match users(tenancy, tenant).await {
         Ok(users) => users.to_string(),
         Err(error) => format!("cannot be counted: {error}"),

@@ -42,8 +42,8 @@ struct Real {
 
 pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Result<(), Error> {
     let tenant = find(tenancy, &args.code).await?;
-    let location = tenancy.location(tenant.id());
-    let present = tenancy.is_present(&tenant);
+    let location = tenancy.location(&tenant);
+    let present = tenancy.is_present(&tenant).await.map_err(Error::Catalog)?;
     let (pending, error) = match present {
         true => match tenancy.pending(&tenant).await {
             Ok(pending) => (Some(pending), None),
@@ -53,7 +53,7 @@ pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Re
     };
     let real = Real {
         present,
-        bytes: size::of(&location),
+        bytes: tenancy.size(&tenant).await.map_err(Error::Catalog)?,
         pending,
         error,
     };

@@ -111,14 +111,13 @@ impl Conn {
         work(&self.raw)
     }
 
+    /// Says a statement of the library's own. A transaction's beginning is what `now()` is in it.
     pub(super) fn control(&self, sql: &str) -> Result<(), DbError> {
         self.trusted(|raw| raw.execute_batch(sql))
-            .map_err(translate)
-    }
-
-    pub(super) fn begin(&self) -> Result<(), DbError> {
-        self.control("BEGIN IMMEDIATE")?;
-        self.clock.set();
+            .map_err(translate)?;
+        if sql.starts_with("BEGIN") {
+            self.clock.set();
+        }
         Ok(())
     }
 

@@ -119,7 +119,7 @@ fn drop_elsewhere(idle: Idle) {
 
 /// A connection on loan, with its turn in the queue. It goes back by being dropped, with whatever
 /// transaction was left open on it rolled back.
-pub(super) struct Lease {
+pub(crate) struct Lease {
     database: Arc<Database>,
     access: Access,
     conn: Option<Conn>,
@@ -160,7 +160,7 @@ impl Lease {
     }
 
     /// Whether a transaction is open, which dropping the lease would roll back.
-    pub(super) fn in_transaction(&self) -> bool {
+    pub(crate) fn in_transaction(&self) -> bool {
         self.conn
             .as_ref()
             .is_some_and(|conn| !conn.raw().is_autocommit())

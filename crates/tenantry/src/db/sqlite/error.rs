@@ -77,7 +77,11 @@ fn violation(message: &str) -> Violation {
             columns.push(column.into());
         }
     }
-    Violation { table, columns }
+    Violation {
+        table,
+        columns,
+        constraint: None,
+    }
 }
 
 fn detail(message: &str) -> &str {

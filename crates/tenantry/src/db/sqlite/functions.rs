@@ -49,22 +49,31 @@ pub(super) fn register(connection: &Connection, clock: &Clock) -> Result<()> {
     })?;
     // SQLite's own know ASCII only.
     connection.create_scalar_function("lower", 1, pure, |context| {
-        map_text(context, |text| text.to_lowercase())
+        map_text(context, |c| single(c, c.to_lowercase()))
     })?;
     connection.create_scalar_function("upper", 1, pure, |context| {
-        map_text(context, |text| text.to_uppercase())
+        map_text(context, |c| single(c, c.to_uppercase()))
     })?;
     // SQLite's own turns text, in which decimals are kept, into floating point.
     connection.create_aggregate_function("sum", 1, pure, Sum)?;
     connection.create_collation("decimal", compare_decimals)
 }
 
-fn map_text(context: &Context<'_>, map: impl Fn(&str) -> String) -> Result<ToSqlOutput<'static>> {
+fn map_text(context: &Context<'_>, map: impl Fn(char) -> char) -> Result<ToSqlOutput<'static>> {
     Ok(ToSqlOutput::Owned(match context.get_raw(0) {
-        ValueRef::Text(_) => Value::Text(map(context.get_raw(0).as_str()?)),
+        ValueRef::Text(_) => Value::Text(context.get_raw(0).as_str()?.chars().map(map).collect()),
         ValueRef::Null => Value::Null,
         other => return Err(Error::InvalidFunctionParameterType(0, other.data_type())),
     }))
+}
+
+/// The letter's other case where that is one letter too. PostgreSQL knows no other: a `ß` stays,
+/// and a sigma is the same wherever it stands in a word.
+fn single(letter: char, mut other: impl Iterator<Item = char>) -> char {
+    match (other.next(), other.next()) {
+        (Some(other), None) => other,
+        _ => letter,
+    }
 }
 
 /// Orders decimals by value; what is no decimal comes after, by its bytes.

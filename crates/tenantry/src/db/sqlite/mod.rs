@@ -8,15 +8,14 @@ mod error;
 mod functions;
 mod statement;
 mod stream;
-mod transaction;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{any::Any, ops::ControlFlow, sync::Arc};
 
 pub(crate) use connection::{Create, assert_safe_version};
 pub(crate) use database::Database;
+pub(crate) use database::Lease;
 pub(super) use statement::read_column;
-pub(super) use stream::{Rows, start_alone};
-pub(super) use transaction::Transaction;
+pub(super) use stream::{Rows, start_alone, stream_within};
 
 pub(crate) use error::translate;
 
@@ -25,7 +24,7 @@ use self::{
     database::Access,
     statement::{Attempt, looks_like_a_read, run},
 };
-use super::{DbError, FromRow, Value};
+use super::{DbError, FromRow, Value, pipeline::Step};
 
 /// Runs one statement by itself and reads up to `most` of its rows.
 pub(super) async fn fetch<T: FromRow + Send + 'static>(
@@ -73,6 +72,93 @@ fn collect<T: FromRow>(
         Attempt::Done(count) => Attempt::Done((rows, count)),
         Attempt::NeedsWriter => Attempt::NeedsWriter,
     })
+}
+
+/// Runs several statements in one transaction: on a reader when all only read.
+pub(super) async fn run_pipeline(
+    database: &Arc<Database>,
+    mut steps: Vec<Step>,
+) -> Result<Vec<Box<dyn Any + Send>>, DbError> {
+    let mut access = if steps.iter().all(|step| looks_like_a_read(&step.sql)) {
+        Access::Read
+    } else {
+        Access::Write
+    };
+    loop {
+        let lease = database.borrow(access).await?;
+        let only_read = lease.only_reads();
+        let (lease, result) = on_lease(lease, move |conn| {
+            conn.control(if only_read {
+                "BEGIN"
+            } else {
+                "BEGIN IMMEDIATE"
+            })?;
+            let mut counts = Vec::new();
+            for step in &mut steps {
+                let sink = &mut step.sink;
+                let attempt = run(conn, only_read, &step.sql, &step.params, |row| {
+                    sink.row(row).map(ControlFlow::Continue)
+                })?;
+                match attempt {
+                    Attempt::Done(count) => counts.push(count),
+                    // found before it has done anything
+                    Attempt::NeedsWriter => {
+                        conn.control("ROLLBACK")?;
+                        return Ok((steps, None));
+                    }
+                }
+            }
+            conn.control("COMMIT")?;
+            Ok((steps, Some(counts)))
+        })
+        .await?;
+        drop(lease);
+        match result? {
+            (steps, Some(counts)) => {
+                let finish = |(step, count): (Step, u64)| step.sink.finish(count);
+                return Ok(steps.into_iter().zip(counts).map(finish).collect());
+            }
+            // what was read before is read again
+            (back, None) => {
+                steps = back.into_iter().map(Step::again).collect();
+                access = Access::Write;
+            }
+        }
+    }
+}
+
+/// The writer, for a transaction.
+pub(super) async fn borrow_writer(database: &Arc<Database>) -> Result<Lease, DbError> {
+    database.borrow(Access::Write).await
+}
+
+/// Runs one statement of a transaction, after `prelude`.
+pub(super) async fn fetch_within<T: FromRow + Send + 'static>(
+    lease: Lease,
+    prelude: Vec<String>,
+    sql: Arc<str>,
+    params: Arc<[Value]>,
+    most: usize,
+) -> Result<(Lease, Result<(Vec<T>, u64), DbError>), DbError> {
+    on_lease(lease, move |conn| {
+        prelude.iter().try_for_each(|sql| conn.control(sql))?;
+        match collect(|each| run(conn, false, &sql, &params, each), most)? {
+            Attempt::Done(answer) => Ok(answer),
+            Attempt::NeedsWriter => Err(DbError::Aborted),
+        }
+    })
+    .await
+}
+
+/// Says something within a transaction.
+pub(super) async fn control(
+    lease: Lease,
+    statements: Vec<String>,
+) -> Result<(Lease, Result<(), DbError>), DbError> {
+    on_lease(lease, move |conn| {
+        statements.iter().try_for_each(|sql| conn.control(sql))
+    })
+    .await
 }
 
 /// Runs the library's own work on the file's writer.

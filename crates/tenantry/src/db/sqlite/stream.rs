@@ -18,7 +18,7 @@ use super::{
     error::is_interruption,
     statement::{Attempt, only_reads, run},
 };
-use crate::db::{DbError, FromRow, Value};
+use crate::db::{DbError, FromRow, Value, engine::Lease as AnyLease};
 
 /// How many rows are read ahead of a slow reader.
 const AHEAD: usize = 256;
@@ -33,11 +33,11 @@ pub(crate) struct Rows<T> {
 
 /// Runs the statement on the lease, which is sent `home` at the end with whether the transaction
 /// on it is still good.
-pub(crate) fn start<T: FromRow + Send + 'static>(
+fn start<T: FromRow + Send + 'static>(
     mut lease: Lease,
     sql: Arc<str>,
     params: Arc<[Value]>,
-    home: Option<oneshot::Sender<(Lease, bool)>>,
+    home: Option<oneshot::Sender<(AnyLease, bool)>>,
 ) -> Rows<T> {
     let (sender, rows) = mpsc::channel(AHEAD);
     let cancel = CancelOnDrop::default();
@@ -68,7 +68,7 @@ pub(crate) fn start<T: FromRow + Send + 'static>(
         };
         // the connection is home before the reader learns that the stream has ended
         match home {
-            Some(home) => drop(home.send((lease, good))),
+            Some(home) => drop(home.send((AnyLease::Sqlite(lease), good))),
             None => drop(lease),
         }
         if let Some(error) = failure {
@@ -80,6 +80,16 @@ pub(crate) fn start<T: FromRow + Send + 'static>(
         thread: Some(thread),
         _cancel: cancel,
     }
+}
+
+/// Streams within a transaction that has begun.
+pub(crate) fn stream_within<T: FromRow + Send + 'static>(
+    lease: Lease,
+    sql: Arc<str>,
+    params: Arc<[Value]>,
+    home: oneshot::Sender<(AnyLease, bool)>,
+) -> Rows<T> {
+    start(lease, sql, params, Some(home))
 }
 
 pub(crate) async fn start_alone<T: FromRow + Send + 'static>(

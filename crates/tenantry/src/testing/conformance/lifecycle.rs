@@ -40,7 +40,7 @@ async fn created(place: Place) {
     let found = find(place.tenancy(), "acme").await.unwrap();
     assert_eq!(found.id(), made.id());
     assert_eq!(found.created_at(), made.created_at());
-    assert!(place.tenancy().is_present(&found));
+    assert!(place.tenancy().is_present(&found).await.unwrap());
     let db = place.tenancy().db(&found).await.unwrap();
     assert_eq!(count_notes(&db).await, 0);
 }
@@ -124,7 +124,7 @@ async fn unseen_until_seeded(place: Place) {
     place.beside().await.close();
     go.send(()).unwrap();
     let (tenant, ()) = making.await.unwrap().unwrap();
-    assert!(place.tenancy().is_present(&tenant));
+    assert!(place.tenancy().is_present(&tenant).await.unwrap());
     assert!(find(place.tenancy(), "acme").await.is_some());
 }
 
@@ -223,7 +223,7 @@ async fn renamed(place: Place) {
     let tenant = place.tenant("acme").await;
     let db = place.db("acme").await;
     add_note(&db, 1, "kept").await;
-    let location = place.tenancy().location(tenant.id());
+    let location = place.tenancy().location(&tenant);
     assert!(!location.contains("acme"), "{location}");
     assert!(find(place.tenancy(), "initech").await.is_none());
     place
@@ -234,7 +234,7 @@ async fn renamed(place: Place) {
     assert!(find(place.tenancy(), "acme").await.is_none());
     let found = find(place.tenancy(), "initech").await.unwrap();
     assert_eq!(found.id(), tenant.id());
-    assert_eq!(place.tenancy().location(found.id()), location);
+    assert_eq!(place.tenancy().location(&found), location);
     // nothing moved: the handle from before sees what the new one writes
     add_note(&place.db("initech").await, 2, "new").await;
     assert_eq!(note(&db, 2).await.as_deref(), Some("new"));
@@ -268,7 +268,7 @@ async fn deleted(place: Place) {
     add_note(&other, 1, "kept").await;
     place.tenancy().delete(&tenant).await.unwrap();
     assert!(find(place.tenancy(), "acme").await.is_none());
-    assert!(!place.tenancy().is_present(&tenant));
+    assert!(!place.tenancy().is_present(&tenant).await.unwrap());
     assert_eq!(place.tenancy().tenants().await.unwrap().len(), 1);
     for _ in 0..2 {
         let used = db
@@ -291,7 +291,7 @@ async fn deleted(place: Place) {
         assert!(migrated.is_err());
     }
     assert!(
-        !place.tenancy().is_present(&tenant),
+        !place.tenancy().is_present(&tenant).await.unwrap(),
         "and nothing made it anew"
     );
     assert_eq!(note(&other, 1).await.as_deref(), Some("kept"));
@@ -324,7 +324,7 @@ async fn deleted_while_in_use(place: Place) {
             "{error:?}"
         );
     }
-    assert!(!place.tenancy().is_present(&tenant));
+    assert!(!place.tenancy().is_present(&tenant).await.unwrap());
 }
 
 async fn deleted_once(place: Place) {
@@ -382,7 +382,7 @@ async fn gone_before_it_was_opened(place: Place) {
         matches!(opened, Err(DbError::Closed | DbError::Missing(_))),
         "{opened:?}"
     );
-    assert!(!place.tenancy().is_present(&tenant));
+    assert!(!place.tenancy().is_present(&tenant).await.unwrap());
     other.close();
 }
 
@@ -445,7 +445,7 @@ async fn others_learn_of_a_deletion(place: Place) {
             )
     })
     .await;
-    assert!(!other.is_present(&tenant));
+    assert!(!other.is_present(&tenant).await.unwrap());
     other.close();
 }
 

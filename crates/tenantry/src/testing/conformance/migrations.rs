@@ -8,7 +8,7 @@ use crate::{
     Tenancy,
     db::DbError,
     migrate::{MigrateError, Migrations},
-    tenant::Tenant,
+    tenant::{Isolation, Tenant},
 };
 
 list! { "migrations":
@@ -49,15 +49,16 @@ async fn applied_in_order(mut place: Place) {
             "0002_a",
             "CREATE TABLE steps (id bigint PRIMARY KEY, text text NOT NULL)",
         )
-        .sql("0003_b", "INSERT INTO steps (id, text) VALUES (1, 'third')")
-        .sql("0004_c", "UPDATE steps SET text = text || ' and fourth'");
+        .sql("0003_b", "ALTER TABLE steps ADD COLUMN more text NOT NULL DEFAULT 'third'")
+        .sql("0004_c", "UPDATE steps SET more = more || ' and fourth'; ALTER TABLE steps RENAME COLUMN more TO said");
     let tenant = place.tenant("acme").await;
     place.reopen_as(place.config_with(steps)).await;
     let pending = place.tenancy().pending(&tenant).await.unwrap();
     assert_eq!(pending, ["0002_a", "0003_b", "0004_c"]);
-    let text = place.db("acme").await;
-    let text = text.query("SELECT text FROM steps").scalar::<String>();
-    assert_eq!(text.await.unwrap(), "third and fourth");
+    let db = place.db("acme").await;
+    let step = "INSERT INTO steps (id, text) VALUES (1, '') RETURNING said";
+    let said: String = db.query(step).scalar().await.unwrap();
+    assert_eq!(said, "third");
     assert!(place.tenancy().pending(&tenant).await.unwrap().is_empty());
 }
 
@@ -145,6 +146,9 @@ async fn a_failing_one_takes_those_before_it_along(mut place: Place) {
 }
 
 async fn a_failing_one_is_that_tenants_alone(mut place: Place) {
+    if place.isolation() == Isolation::Rows {
+        return; // those who share tables are migrated as one, and the same text may be in both
+    }
     let (acme, globex) = (place.tenant("acme").await, place.tenant("globex").await);
     add_note(&place.db("acme").await, 1, "same").await;
     add_note(&place.db("acme").await, 2, "same").await;
@@ -260,7 +264,12 @@ async fn behind_lists_who_is(mut place: Place) {
     place.db("globex").await;
     let behind = place.tenancy().behind().await.unwrap();
     let behind: Vec<_> = behind.iter().map(|tenant| tenant.code().as_str()).collect();
-    assert_eq!(behind, ["acme", "initech"]);
+    // those who share tables are migrated as one
+    let expected: &[&str] = match place.isolation() {
+        Isolation::Rows => &[],
+        _ => &["acme", "initech"],
+    };
+    assert_eq!(behind, expected);
 }
 
 async fn a_migration_may_fill_tables(mut place: Place) {
@@ -272,6 +281,11 @@ async fn a_migration_may_fill_tables(mut place: Place) {
     );
     let before = place.tenant("acme").await;
     place.reopen_as(place.config_with(filled)).await;
+    if place.isolation() == Isolation::Rows {
+        // in shared tables they would be nobody's
+        is_failure(place.tenancy().migrate(&before).await, "0002_filled");
+        return;
+    }
     let after = place.tenant("globex").await;
     for tenant in [before, after] {
         let db = place.tenancy().db(&tenant).await.unwrap();

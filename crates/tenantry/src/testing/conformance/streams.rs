@@ -120,7 +120,7 @@ async fn writes_of_a_transaction(place: Place) {
 
 async fn unreadable_rows(place: Place) {
     let db = filled(&place).await;
-    let ask = "SELECT CASE WHEN id = 3 THEN NULL ELSE id END FROM notes ORDER BY id";
+    let ask = "SELECT CASE WHEN id = 3 THEN NULL ELSE id END FROM notes ORDER BY notes.id";
     let mut rows = db.query(ask).stream::<(i64,)>().await.unwrap();
     assert_eq!(rows.next().await.unwrap().unwrap(), (1,));
     assert_eq!(rows.next().await.unwrap().unwrap(), (2,));

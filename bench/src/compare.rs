@@ -1,0 +1,205 @@
+//! The ways beside each other: measured in turn, round after round, so that whatever else the
+//! machine does meets all of them alike.
+
+use std::{sync::Arc, time::Duration};
+
+use tenantry::tenant::Isolation;
+
+use crate::{
+    Error, Plan,
+    cluster::Cluster,
+    driver::{self, Answers, Load, Script},
+    process::{self, Machine},
+    report::{self, say},
+    serve::Way,
+    stack::{Place, Server},
+};
+
+/// How often each tenant is asked for, for each connection to the database, before anything counts.
+/// A backend that meets a schema for the first time reads what its tables are; if each were met
+/// once on the average, a third would not have been.
+const VISITS: usize = 3;
+
+/// How long that may take.
+const LONGEST_VISIT: Duration = Duration::from_secs(600);
+
+/// One way of serving, and what was measured of it.
+pub(crate) struct Contender {
+    pub(crate) name: String,
+    pub(crate) server: Server,
+    pub(crate) windows: Vec<Window>,
+}
+
+impl Contender {
+    pub(crate) fn start(
+        name: impl Into<String>,
+        place: &Place,
+        way: Way,
+        pool: usize,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            name: name.into(),
+            server: Server::start(place, way, pool)?,
+            windows: Vec::new(),
+        })
+    }
+}
+
+/// What was measured of one server in one round.
+#[derive(Debug)]
+pub(crate) struct Window {
+    pub(crate) answers: Answers,
+    /// Processor time of the server process.
+    pub(crate) server: Duration,
+    /// Processor time of all of PostgreSQL.
+    pub(crate) postgres: Duration,
+    /// Processor time of whoever asked.
+    pub(crate) driver: Duration,
+    /// Of the whole machine.
+    pub(crate) machine: Machine,
+}
+
+impl Window {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.answers.count() as f64 / self.answers.elapsed.as_secs_f64()
+    }
+
+    /// In microseconds for each request.
+    pub(crate) fn each(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e6 / self.answers.count().max(1) as f64
+    }
+
+    /// What others than the benchmark used, in processors.
+    pub(crate) fn disturbance(&self) -> f64 {
+        let ours = self.server + self.postgres + self.driver;
+        let others = self.machine.busy.saturating_sub(ours) + self.machine.stolen;
+        others.as_secs_f64() / self.answers.elapsed.as_secs_f64()
+    }
+}
+
+async fn measure(
+    cluster: &Cluster,
+    server: &Server,
+    script: &Arc<Script>,
+    load: Load,
+) -> Result<Window, Error> {
+    let sample = || {
+        (
+            process::cpu(server.pid()),
+            process::cpu_of_family(cluster.postmaster()),
+            process::cpu(std::process::id()),
+            process::machine(),
+        )
+    };
+    let before = sample();
+    let answers = driver::ask(server.address, script, load).await?;
+    let after = sample();
+    Ok(Window {
+        answers,
+        server: after.0.saturating_sub(before.0),
+        postgres: after.1.saturating_sub(before.1),
+        driver: after.2.saturating_sub(before.2),
+        machine: Machine {
+            busy: after.3.busy.saturating_sub(before.3.busy),
+            stolen: after.3.stolen.saturating_sub(before.3.stolen),
+        },
+    })
+}
+
+/// Measures each in turn, as many rounds as planned, after all of its tenants were visited.
+pub(crate) async fn rounds(
+    cluster: &Cluster,
+    plan: &Plan,
+    script: &Arc<Script>,
+    tenants: usize,
+    contenders: &mut [Contender],
+) -> Result<(), Error> {
+    let load = Load {
+        tenants,
+        connections: plan.connections,
+        time: plan.window(),
+        requests: u64::MAX,
+    };
+    let visit = Load {
+        time: LONGEST_VISIT,
+        requests: (tenants * plan.pool * VISITS) as u64,
+        ..load
+    };
+    for contender in &*contenders {
+        say(format_args!(
+            "visiting {tenants} tenants: {}",
+            contender.name
+        ));
+        driver::ask(contender.server.address, script, visit).await?;
+    }
+    for round in 1..=plan.rounds {
+        say(format_args!("round {round} of {}", plan.rounds));
+        for contender in &mut *contenders {
+            let window = measure(cluster, &contender.server, script, load).await?;
+            contender.windows.push(window);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Result<(), Error> {
+    let databases = plan.databases.min(tenants);
+    let places = [
+        ("plain", None, tenants),
+        ("rows", Some(Isolation::Rows), tenants),
+        ("schema", Some(Isolation::Schema), tenants),
+        ("database", Some(Isolation::Database), databases),
+    ];
+    let mut made = Vec::new();
+    for (name, isolation, tenants) in places {
+        say(format_args!("making {tenants} tenants: {name}"));
+        let mut place = Place::new(cluster, name, isolation).await?;
+        place.fill(cluster, tenants).await?;
+        made.push(place);
+    }
+    let [plain, rows, schema, database] = made.as_slice() else {
+        unreachable!("four were made");
+    };
+    let script = Script::new(tenants);
+    report::facts(cluster, plan).await?;
+
+    let mut contenders = vec![
+        Contender::start("limit", plain, Way::Limit, plan.pool)?,
+        Contender::start("rows", rows, Way::Tenancy, plan.pool)?,
+        Contender::start("schema", schema, Way::Tenancy, plan.pool)?,
+    ];
+    #[cfg(feature = "peers")]
+    contenders.extend([
+        Contender::start("sqlx", plain, Way::Sqlx, plan.pool)?,
+        Contender::start("sqlx, as it comes", plain, Way::SqlxPinging, plan.pool)?,
+    ]);
+    rounds(cluster, plan, &script, tenants, &mut contenders).await?;
+    report::comparison(&format!("{tenants} tenants"), &contenders);
+    drop(contenders);
+
+    if databases == 0 {
+        return Ok(());
+    }
+    let each = plan.pool * databases;
+    let mut contenders = vec![
+        Contender::start("limit", plain, Way::Limit, plan.pool)?,
+        Contender::start(
+            format!("database, pool of {}", plan.pool),
+            database,
+            Way::Tenancy,
+            plan.pool,
+        )?,
+        Contender::start(
+            format!("database, pool of {each}"),
+            database,
+            Way::Tenancy,
+            each,
+        )?,
+    ];
+    rounds(cluster, plan, &script, databases, &mut contenders).await?;
+    report::comparison(
+        &format!("{databases} tenants with databases of their own"),
+        &contenders,
+    );
+    Ok(())
+}

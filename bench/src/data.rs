@@ -1,0 +1,132 @@
+//! Tenants and their products: made from the tenant's number alone, so that whoever asks knows the
+//! answer to the byte.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rust_decimal::Decimal;
+use serde::Serialize;
+use tenantry::{db::FromRow, migrate::Migrations};
+use uuid::Uuid;
+
+/// What is listed.
+#[derive(Debug, Serialize, FromRow)]
+#[cfg_attr(feature = "peers", derive(sqlx::FromRow))]
+pub(crate) struct Product {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) code: String,
+    pub(crate) price: Decimal,
+    pub(crate) added_by: Option<Uuid>,
+    pub(crate) added_on: DateTime<Utc>,
+}
+
+/// How many products are listed.
+const LISTED: usize = 20;
+
+/// The statement of whoever need not name the tenant.
+pub(crate) const LIST: &str =
+    "SELECT id, name, code, price, added_by, added_on FROM products ORDER BY name LIMIT 20";
+
+/// The statement of whoever must.
+pub(crate) const LIST_OF_TENANT: &str = "SELECT id, name, code, price, added_by, added_on \
+     FROM products WHERE tenant_id = $1 ORDER BY name LIMIT 20";
+
+/// The table as a tenant has it.
+pub(crate) fn migrations() -> Migrations {
+    Migrations::new().sql(
+        "0001_products",
+        "CREATE TABLE products (
+            id uuid PRIMARY KEY,
+            name text NOT NULL,
+            code text NOT NULL UNIQUE,
+            price numeric(12, 2) NOT NULL,
+            added_by uuid,
+            added_on timestamptz NOT NULL
+        );
+        CREATE INDEX products_name ON products (name, id);",
+    )
+}
+
+/// The tables as one would write them for all tenants together.
+pub(crate) const PLAIN: &str = "
+    CREATE TABLE tenants (id uuid PRIMARY KEY, code text NOT NULL UNIQUE);
+    CREATE TABLE products (
+        tenant_id uuid NOT NULL,
+        id uuid NOT NULL,
+        name text NOT NULL,
+        code text NOT NULL,
+        price numeric(12, 2) NOT NULL,
+        added_by uuid,
+        added_on timestamptz NOT NULL,
+        PRIMARY KEY (tenant_id, id),
+        UNIQUE (tenant_id, code)
+    );
+    CREATE INDEX products_name ON products (tenant_id, name, id);";
+
+/// Fills a tenant's table with the products that `$1` lists in JSON.
+pub(crate) const FILL: &str = "INSERT INTO products (id, name, code, price, added_by, added_on)
+    SELECT id, name, code, price, added_by, added_on FROM jsonb_to_recordset($1) AS new
+        (id uuid, name text, code text, price numeric, added_by uuid, added_on timestamptz)";
+
+/// Adds the tenant `$1` with the code `$2` to the plain tables, with the products of `$3`.
+pub(crate) const FILL_PLAIN: &str =
+    "WITH tenant AS (INSERT INTO tenants (id, code) VALUES ($1, $2))
+    INSERT INTO products (tenant_id, id, name, code, price, added_by, added_on)
+    SELECT $1, id, name, code, price, added_by, added_on FROM jsonb_to_recordset($3) AS new
+        (id uuid, name text, code text, price numeric, added_by uuid, added_on timestamptz)";
+
+pub(crate) fn code(tenant: usize) -> String {
+    format!("t{tenant:05}")
+}
+
+/// The tenant's products, in no order.
+pub(crate) fn products(tenant: usize) -> Vec<Product> {
+    let code = code(tenant).to_uppercase();
+    (0_i64..)
+        .zip(NAMES)
+        .map(|(number, name)| Product {
+            id: Uuid::from_u64_pair(tenant as u64, 1 + number.unsigned_abs()),
+            name: (*name).into(),
+            code: format!("{code}-{number:02}"),
+            price: Decimal::new(990 + 137 * number, 2),
+            added_by: Some(Uuid::from_u64_pair(tenant as u64, 0)),
+            added_on: DateTime::UNIX_EPOCH + TimeDelta::days(20_000 + number),
+        })
+        .collect()
+}
+
+/// The list as it must be answered.
+pub(crate) fn answer(tenant: usize) -> String {
+    let mut products = products(tenant);
+    products.sort_by(|a, b| a.name.cmp(&b.name));
+    products.truncate(LISTED);
+    // not by way of a `Value`, which would sort the fields
+    serde_json::to_string(&products).expect("products are JSON")
+}
+
+const NAMES: &[&str] = &[
+    "Spirit level, 60 cm",
+    "Adjustable spanner",
+    "Tape measure, 5 m",
+    "Bench vice",
+    "Whetstone",
+    "Block plane",
+    "Spokeshave",
+    "Chisel set, four pieces",
+    "Screwdriver set",
+    "Claw hammer",
+    "Rubber mallet",
+    "Combination square",
+    "Pliers",
+    "Coping saw",
+    "Nail punch",
+    "Cordless drill",
+    "Marking gauge",
+    "Dovetail saw",
+    "Hand brace",
+    "File set, six pieces",
+    "Hand trowel",
+    "Garden fork",
+    "Leaf rake",
+    "Pruning shears",
+    "Wheelbarrow",
+];

@@ -1,0 +1,246 @@
+//! Asks a server, over a bounded number of connections of which each waits for its answer before
+//! it asks again, and holds every answer against the one that is right.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::{Error, data};
+
+/// How long past its end a window may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A tenant's request, and the answer to it.
+struct Exchange {
+    request: String,
+    answer: String,
+}
+
+/// What is asked for each tenant.
+pub(crate) struct Script(Vec<Exchange>);
+
+impl Script {
+    pub(crate) fn new(tenants: usize) -> Arc<Self> {
+        let exchange = |tenant| Exchange {
+            request: format!(
+                "GET /api/products HTTP/1.1\r\nHost: localhost\r\nTenant-Code: {}\r\n\r\n",
+                data::code(tenant)
+            ),
+            answer: data::answer(tenant),
+        };
+        Arc::new(Self((0..tenants).map(exchange).collect()))
+    }
+}
+
+/// How much is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Among how many tenants, at random.
+    pub(crate) tenants: usize,
+    pub(crate) connections: usize,
+    pub(crate) time: Duration,
+    pub(crate) requests: u64,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    pub(crate) elapsed: Duration,
+    /// Of each request, in order of size.
+    pub(crate) latencies: Vec<Duration>,
+}
+
+impl Answers {
+    pub(crate) fn count(&self) -> usize {
+        self.latencies.len()
+    }
+
+    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+        let last = self.count().saturating_sub(1);
+        let index = self.count() * percent / 100;
+        self.latencies
+            .get(index.min(last))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Asks until the time is up or as many requests have been made.
+pub(crate) async fn ask(
+    address: SocketAddr,
+    script: &Arc<Script>,
+    load: Load,
+) -> Result<Answers, Error> {
+    let begun = Instant::now();
+    let end = begun + load.time;
+    let left = Arc::new(AtomicU64::new(load.requests));
+    let mut connections = JoinSet::new();
+    for number in 0..load.connections {
+        let (script, left) = (script.clone(), left.clone());
+        // the same tenants in the same order, whoever is asked
+        let mut random = Random(number as u64);
+        connections.spawn(async move {
+            let mut connection = Connection::open(address).await?;
+            let mut latencies = Vec::new();
+            let mut asked = Instant::now();
+            while asked < end && take(&left) {
+                let exchange = &script.0[random.below(load.tenants)];
+                connection.ask(exchange).await?;
+                let answered = Instant::now();
+                latencies.push(answered - asked);
+                asked = answered;
+            }
+            Ok::<_, Error>(latencies)
+        });
+    }
+    let mut latencies = Vec::new();
+    let all = async {
+        while let Some(result) = connections.join_next().await {
+            latencies.extend(result.map_err(|_| Error::Silence)??);
+        }
+        Ok::<_, Error>(())
+    };
+    timeout(load.time + PATIENCE, all)
+        .await
+        .map_err(|_| Error::Silence)??;
+    let elapsed = begun.elapsed();
+    latencies.sort_unstable();
+    Ok(Answers { elapsed, latencies })
+}
+
+fn take(left: &AtomicU64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        left.checked_sub(1)
+    })
+    .is_ok()
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: SocketAddr) -> Result<Self, Error> {
+        let doing = Error::io("connecting to the server");
+        let stream = TcpStream::connect(address).await.map_err(&doing)?;
+        stream.set_nodelay(true).map_err(&doing)?;
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(16 << 10),
+        })
+    }
+
+    async fn ask(&mut self, exchange: &Exchange) -> Result<(), Error> {
+        let doing = Error::io("asking the server");
+        let request = exchange.request.as_bytes();
+        self.stream.write_all(request).await.map_err(&doing)?;
+        self.buffer.clear();
+        loop {
+            if self
+                .stream
+                .read_buf(&mut self.buffer)
+                .await
+                .map_err(&doing)?
+                == 0
+            {
+                return Err(self.wrong(exchange, "it ends too early"));
+            }
+            match read(&self.buffer) {
+                Read::Part => {}
+                Read::Refusal => return Err(self.wrong(exchange, "it is no success")),
+                Read::Body(body) if body == exchange.answer.as_bytes() => return Ok(()),
+                Read::Body(_) => return Err(self.wrong(exchange, "it is another list")),
+            }
+        }
+    }
+
+    fn wrong(&self, exchange: &Exchange, why: &'static str) -> Error {
+        Error::Answer {
+            tenant: exchange.request.lines().nth(2).unwrap_or_default().into(),
+            why,
+            answer: String::from_utf8_lossy(&self.buffer).into_owned(),
+        }
+    }
+}
+
+/// What has arrived of an answer.
+#[derive(Debug, PartialEq)]
+enum Read<'b> {
+    Part,
+    Body(&'b [u8]),
+    Refusal,
+}
+
+/// Reads as much of HTTP as the servers here speak: a length, and a body of that length.
+fn read(buffer: &[u8]) -> Read<'_> {
+    let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Read::Part;
+    };
+    let (head, body) = (&buffer[..end], &buffer[end + 4..]);
+    let head = str::from_utf8(head).unwrap_or_default();
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        .and_then(|(_, value)| value.trim().parse::<usize>().ok());
+    match length {
+        Some(length) if head.starts_with("HTTP/1.1 200 ") => match body.len() {
+            there if there < length => Read::Part,
+            there if there == length => Read::Body(body),
+            _ => Read::Refusal,
+        },
+        _ => Read::Refusal,
+    }
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        usize::try_from(z % bound as u64).expect("it is less than a usize")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_when_they_are_whole() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]";
+        assert_eq!(read(whole), Read::Body(b"[]"));
+        for end in 0..whole.len() {
+            assert_eq!(read(&whole[..end]), Read::Part, "{end}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for answer in [
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n[]",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[][]",
+        ] {
+            assert_eq!(read(answer.as_bytes()), Read::Refusal, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+use std::path::PathBuf;
+
+use tenantry::{OpenError, lifecycle::LifecycleError};
+
+/// Why there are no numbers.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("no PostgreSQL was found\nhint: `make setup` installs it; --programs names its folder")]
+    NoPostgres,
+    #[error("PostgreSQL refuses to be run by root, and there is no user postgres or nobody")]
+    NobodyElse,
+    #[error("{}: {said}", program.display())]
+    Program { program: PathBuf, said: String },
+    #[error("{doing}: {source}")]
+    Io {
+        doing: &'static str,
+        source: std::io::Error,
+    },
+    #[error("PostgreSQL: {}", .0.as_db_error().map_or_else(|| .0.to_string(), ToString::to_string))]
+    Sql(#[from] tokio_postgres::Error),
+    #[error("no connection to PostgreSQL: {0}")]
+    Pool(#[from] deadpool_postgres::BuildError),
+    #[cfg(feature = "peers")]
+    #[error("sqlx: {0}")]
+    Sqlx(#[from] sqlx::Error),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Lifecycle(#[from] LifecycleError),
+    #[error("`{0}` ended before it served")]
+    Ended(String),
+    #[error("a wrong answer for {tenant}: {why}\n{answer}")]
+    Answer {
+        tenant: String,
+        why: &'static str,
+        answer: String,
+    },
+    #[error("the server does not answer")]
+    Silence,
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// For `map_err`: what was being done when the system refused.
+    pub(crate) fn io(doing: &'static str) -> impl Fn(std::io::Error) -> Self {
+        move |source| Self::Io { doing, source }
+    }
+}

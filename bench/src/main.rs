@@ -1,0 +1,135 @@
+//! What tenancy costs.
+//!
+//! One endpoint, a list of 20 products of a tenant that a header names, is served by a handler
+//! that one would write by hand without any tenancy, and by tenantry in each isolation; a driver
+//! asks both in turn, and compares. See the README beside.
+
+mod cluster;
+mod compare;
+mod data;
+mod driver;
+mod error;
+mod growth;
+mod process;
+mod report;
+mod serve;
+mod stack;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use tokio::runtime;
+
+use self::{cluster::Cluster, error::Error, report::say};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compares on a PostgreSQL server of its own, which it starts and removes
+    Postgres(Plan),
+    /// Serves the endpoint in one way, until its input ends
+    #[command(hide = true)]
+    Serve(serve::Serve),
+    /// Runs a PostgreSQL server until its input ends, then removes it
+    #[command(hide = true)]
+    Keep(cluster::Keep),
+}
+
+/// What is compared, and for how long.
+#[derive(Args)]
+struct Plan {
+    /// How many tenants there are; of several numbers, a table of growth is made
+    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    tenants: Vec<usize>,
+    /// How many tenants there are with a database of their own
+    #[arg(long, default_value_t = 8)]
+    databases: usize,
+    /// How often each way is measured
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// How long each way is measured in a round
+    #[arg(long, default_value_t = 3.0, value_parser = seconds)]
+    seconds: f64,
+    /// How many connections ask at a time
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// How many connections each way may have to the database
+    #[arg(long, default_value_t = 16)]
+    pool: usize,
+    /// Where PostgreSQL's programs are, unless they are found
+    #[arg(long, env = "PG_BIN")]
+    programs: Option<PathBuf>,
+    /// A setting of PostgreSQL beyond the benchmark's own, such as `max_files_per_process=20000`
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+}
+
+impl Plan {
+    fn window(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("not between 0.1 and 600".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        // one thread asks: it must take as little as it can from those that it measures
+        Command::Postgres(plan) => {
+            start(&mut runtime::Builder::new_current_thread(), compare(plan))
+        }
+        Command::Serve(serve) => start(
+            &mut runtime::Builder::new_multi_thread(),
+            serve::serve(serve),
+        ),
+        Command::Keep(keep) => cluster::keep(&keep),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            say(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(
+    builder: &mut runtime::Builder,
+    work: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let runtime = builder
+        .enable_all()
+        .build()
+        .map_err(Error::io("starting the runtime"))?;
+    runtime.block_on(work)
+}
+
+async fn compare(plan: Plan) -> Result<(), Error> {
+    // whichever way it ends, the servers are stopped and what they kept is removed
+    tokio::select! {
+        biased; // listens for the signal before anything is begun
+        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
+        result = on_a_cluster(plan) => result,
+    }
+}
+
+async fn on_a_cluster(mut plan: Plan) -> Result<(), Error> {
+    let cluster = Cluster::start(plan.programs.as_deref(), &plan.set).await?;
+    plan.tenants.sort_unstable();
+    match plan.tenants.as_slice() {
+        [tenants] => compare::run(&cluster, &plan, *tenants).await,
+        several => growth::run(&cluster, &plan, several).await,
+    }
+}

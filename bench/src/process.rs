@@ -1,0 +1,142 @@
+//! What processes cost, as Linux tells it.
+
+use std::{fs, path::Path, time::Duration};
+
+/// Linux counts processor time in hundredths of a second, whatever its own clock does.
+const TICK: Duration = Duration::from_millis(10);
+
+fn ticks(count: u64) -> Duration {
+    TICK * u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A process as `/proc/<pid>/stat` has it.
+struct Stat {
+    parent: u32,
+    /// Processor time of its own.
+    own: u64,
+    /// Processor time of those of its children that have ended.
+    ended: u64,
+}
+
+fn stat(process: &Path) -> Option<Stat> {
+    parse_stat(&fs::read_to_string(process.join("stat")).ok()?)
+}
+
+fn parse_stat(text: &str) -> Option<Stat> {
+    // the name before may contain anything, even a parenthesis
+    let (_, rest) = text.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let time = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        own: time(11)? + time(12)?,
+        ended: time(13)? + time(14)?,
+    })
+}
+
+fn folder(pid: u32) -> String {
+    format!("/proc/{pid}")
+}
+
+/// The processor time that a process has used.
+pub(crate) fn cpu(pid: u32) -> Duration {
+    stat(Path::new(&folder(pid))).map_or(Duration::ZERO, |stat| ticks(stat.own))
+}
+
+/// The processor time that a process and its children have used, those that have ended too.
+pub(crate) fn cpu_of_family(pid: u32) -> Duration {
+    let Some(parent) = stat(Path::new(&folder(pid))) else {
+        return Duration::ZERO;
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let children = processes
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(|c: char| c.is_ascii_digit())
+        })
+        .filter_map(|entry| stat(&entry.path()))
+        .filter(|stat| stat.parent == pid)
+        .map(|stat| stat.own);
+    ticks(parent.own + parent.ended + children.sum::<u64>())
+}
+
+/// The processor time that the whole machine has used and been refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Machine {
+    pub(crate) busy: Duration,
+    /// Taken by the hypervisor.
+    pub(crate) stolen: Duration,
+}
+
+pub(crate) fn machine() -> Machine {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let times: Vec<u64> = text
+        .lines()
+        .next()
+        .into_iter()
+        .flat_map(|line| line.split_ascii_whitespace().skip(1))
+        .filter_map(|time| time.parse().ok())
+        .collect();
+    // user, nice, system, idle, waiting, interrupts, soft interrupts, stolen
+    match *times {
+        [user, nice, system, _, _, hard, soft, stolen, ..] => Machine {
+            busy: ticks(user + nice + system + hard + soft),
+            stolen: ticks(stolen),
+        },
+        _ => Machine::default(),
+    }
+}
+
+/// Memory of a process, in KiB.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// What it has mapped of memory, shared or not.
+    pub(crate) resident: u64,
+    /// The same, with what is shared divided by those that share it.
+    pub(crate) proportional: u64,
+    /// What is its own: caches, plans.
+    pub(crate) own: u64,
+}
+
+pub(crate) fn memory(pid: u32) -> Memory {
+    let folder = folder(pid);
+    let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
+    let rollup = fs::read_to_string(format!("{folder}/smaps_rollup")).unwrap_or_default();
+    Memory {
+        resident: field(&status, "VmRSS:"),
+        proportional: field(&rollup, "Pss:"),
+        own: field(&status, "RssAnon:"),
+    }
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    text.lines()
+        .filter_map(|line| line.strip_prefix(name))
+        .filter_map(|rest| rest.split_ascii_whitespace().next()?.parse().ok())
+        .next()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_times() {
+        let text = "7 (a) b) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 300 400 20 0 1";
+        let stat = parse_stat(text).unwrap();
+        assert_eq!((stat.parent, stat.own, stat.ended), (3, 30, 700));
+    }
+
+    #[test]
+    fn this_process_is_measured() {
+        let memory = memory(std::process::id());
+        assert!(
+            memory.own > 0 && memory.resident >= memory.own,
+            "{memory:?}"
+        );
+        assert!(machine().busy >= cpu(std::process::id()));
+    }
+}

@@ -1,0 +1,208 @@
+//! What is printed: numbers as Markdown on the standard output, progress on the other.
+
+use std::{
+    fmt::Arguments,
+    fs,
+    io::{Write, stderr, stdout},
+    process::Command,
+};
+
+use crate::{
+    Error, Plan,
+    cluster::Cluster,
+    compare::{Contender, Window},
+    growth::Step,
+};
+
+pub(crate) fn print(text: Arguments<'_>) {
+    let mut out = stdout().lock();
+    // whoever does not listen any more need not be told
+    drop(out.write_fmt(text).and_then(|()| out.flush()));
+}
+
+/// Tells whoever waits.
+pub(crate) fn say(text: Arguments<'_>) {
+    drop(writeln!(stderr(), "{text}"));
+}
+
+/// Of what machine the numbers are.
+pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let value = line
+            .and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim());
+        value.unwrap_or("unknown").to_owned()
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let client = cluster.client("postgres").await?;
+    let postgres: String = client.query_one("SHOW server_version", &[]).await?.get(0);
+    let rustc = Command::new("rustc").arg("--version").output();
+    let rustc = rustc.map_or_else(
+        |_| String::new(),
+        |out| String::from_utf8_lossy(&out.stdout).into(),
+    );
+    let settings: String = plan
+        .set
+        .iter()
+        .map(|setting| format!("- `{setting}`\n"))
+        .collect();
+    print(format_args!(
+        "- {cores} cores ({}), {} of memory, Linux {}\n- PostgreSQL {postgres}; {}; release build\n\
+         - {} rounds of {} s in turn, after visits to every tenant; {} connections ask, pool of {}\n{}",
+        field(&read("/proc/cpuinfo"), "model name"),
+        field(&read("/proc/meminfo"), "MemTotal"),
+        read("/proc/sys/kernel/osrelease").trim(),
+        rustc.trim(),
+        plan.rounds,
+        plan.seconds,
+        plan.connections,
+        plan.pool,
+        settings,
+    ));
+    Ok(())
+}
+
+/// The ways beside each other, the first being what the others are held against.
+pub(crate) fn comparison(title: &str, contenders: &[Contender]) {
+    let Some(limit) = contenders.first() else {
+        return;
+    };
+    print(format_args!(
+        "\n**{title}**\n\n\
+         | | requests/s | of limit (least–most) | CPU of server, µs | CPU of PostgreSQL, µs | CPU of both, to limit | p50, ms | p99, ms |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|\n"
+    ));
+    for contender in contenders {
+        let ratios = pairs(contender, limit, |window, limit| {
+            window.per_second() / limit.per_second()
+        });
+        let cpu = pairs(contender, limit, |window, limit| both(window) / both(limit));
+        let (least, most) = range(&ratios);
+        print(format_args!(
+            "| {} | {:.0} | {:.2} ({least:.2}–{most:.2}) | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |\n",
+            contender.name,
+            of(contender, Window::per_second),
+            median(&ratios),
+            of(contender, |window| window.each(window.server)),
+            of(contender, |window| window.each(window.postgres)),
+            median(&cpu),
+            of(contender, |window| window
+                .answers
+                .percentile(50)
+                .as_secs_f64()
+                * 1e3),
+            of(contender, |window| window
+                .answers
+                .percentile(99)
+                .as_secs_f64()
+                * 1e3),
+        ));
+    }
+    let asking = of(limit, |window| window.each(window.driver));
+    print(format_args!(
+        "\nThe driver took {asking:.0} µs a request. {}\n",
+        quiet(contenders)
+    ));
+}
+
+/// How much else the machine did.
+fn quiet(contenders: &[Contender]) -> String {
+    let others: Vec<f64> = contenders
+        .iter()
+        .flat_map(|contender| contender.windows.iter().map(Window::disturbance))
+        .collect();
+    let (_, most) = range(&others);
+    format!(
+        "Others used {:.2} processors meanwhile in the median window, {most:.2} in the worst.",
+        median(&others)
+    )
+}
+
+pub(crate) fn growth(steps: &[Step]) {
+    print(format_args!(
+        "\n| tenants | | requests/s | CPU of server, µs | CPU of PostgreSQL, µs | a backend's own memory, MiB (most) | its proportional, MiB | its resident, MiB |\n\
+         |--:|---|--:|--:|--:|--:|--:|--:|\n"
+    ));
+    for step in steps {
+        let mib = |kib: u64| kib as f64 / 1024.0;
+        let mean = |what: fn(&crate::process::Memory) -> u64| {
+            mib(step.backends.iter().map(what).sum::<u64>()) / step.backends.len().max(1) as f64
+        };
+        print(format_args!(
+            "| {} | {} | {:.0} | {:.0} | {:.0} | {:.1} ({:.1}) | {:.1} | {:.1} |\n",
+            step.tenants,
+            step.contender.name,
+            of(&step.contender, Window::per_second),
+            of(&step.contender, |window| window.each(window.server)),
+            of(&step.contender, |window| window.each(window.postgres)),
+            mean(|memory| memory.own),
+            mib(step
+                .backends
+                .iter()
+                .map(|memory| memory.own)
+                .max()
+                .unwrap_or(0)),
+            mean(|memory| memory.proportional),
+            mean(|memory| memory.resident),
+        ));
+    }
+    for step in steps {
+        let one = std::slice::from_ref(&step.contender);
+        say(format_args!(
+            "{} {}: {}",
+            step.tenants,
+            step.contender.name,
+            quiet(one)
+        ));
+    }
+}
+
+fn both(window: &Window) -> f64 {
+    window.each(window.server + window.postgres)
+}
+
+/// Each window beside the limit's of the same round.
+fn pairs(
+    contender: &Contender,
+    limit: &Contender,
+    of: impl Fn(&Window, &Window) -> f64,
+) -> Vec<f64> {
+    let pairs = contender.windows.iter().zip(&limit.windows);
+    pairs.map(|(window, limit)| of(window, limit)).collect()
+}
+
+/// The median over the rounds.
+fn of(contender: &Contender, what: impl Fn(&Window) -> f64) -> f64 {
+    median(&contender.windows.iter().map(what).collect::<Vec<_>>())
+}
+
+fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.get(middle) {
+        None => f64::NAN,
+        Some(upper) if sorted.len() % 2 == 1 => *upper,
+        Some(upper) => f64::midpoint(sorted[middle - 1], *upper),
+    }
+}
+
+fn range(numbers: &[f64]) -> (f64, f64) {
+    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (least, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
+        assert!(median(&[]).is_nan());
+    }
+}

@@ -1,0 +1,64 @@
+//! By hand, with nothing that the task does not need: whatever serves the same with tenancy can
+//! hope to come near.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::get,
+};
+use deadpool_postgres::{Manager, Pool};
+use tokio_postgres::{NoTls, Row};
+
+use super::{Tenants, routed, tenant, tenants};
+use crate::{
+    Error,
+    data::{LIST_OF_TENANT, Product},
+};
+
+struct Limit {
+    pool: Pool,
+    tenants: Tenants,
+}
+
+pub(super) async fn router(url: &str, pool: usize) -> Result<Router, Error> {
+    let manager = Manager::new(url.parse()?, NoTls);
+    let limit = Limit {
+        pool: Pool::builder(manager).max_size(pool).build()?,
+        tenants: tenants(url).await?,
+    };
+    Ok(routed(get(list), Arc::new(limit)))
+}
+
+async fn list(
+    State(limit): State<Arc<Limit>>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<Product>>, StatusCode> {
+    let tenant = tenant(&limit.tenants, &headers)?;
+    let client = limit
+        .pool
+        .get()
+        .await
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+    let statement = client
+        .prepare_cached(LIST_OF_TENANT)
+        .await
+        .map_err(failed)?;
+    let rows = client.query(&statement, &[&tenant]).await.map_err(failed)?;
+    let products: Result<_, _> = rows.iter().map(read).collect();
+    products.map(Json).map_err(failed)
+}
+
+fn read(row: &Row) -> Result<Product, tokio_postgres::Error> {
+    Ok(Product {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        code: row.try_get(2)?,
+        price: row.try_get(3)?,
+        added_by: row.try_get(4)?,
+        added_on: row.try_get(5)?,
+    })
+}

@@ -1,0 +1,187 @@
+//! What is compared: a database with tenants in it, and a server before it.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use clap::ValueEnum;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tenantry::{
+    Config, Tenancy,
+    lifecycle::NewTenant,
+    tenant::{Isolation, TenantCode},
+};
+use uuid::Uuid;
+
+use crate::{
+    Error,
+    cluster::Cluster,
+    data::{self, FILL, FILL_PLAIN, PLAIN},
+    serve::Way,
+};
+
+/// How many tenants are made at a time.
+const MADE_AT_ONCE: usize = 4;
+
+/// A database with tenants in it.
+pub(crate) struct Place {
+    name: &'static str,
+    /// None where there is no tenancy.
+    isolation: Option<Isolation>,
+    url: String,
+    data: PathBuf,
+    made: usize,
+}
+
+/// A deployment of tenantry on that database.
+pub(crate) fn config(data: &Path, project: &str, url: &str, pool: usize) -> Config {
+    Config::new(data)
+        .project(project)
+        .database_url(url)
+        .most_connections(NonZeroUsize::new(pool).unwrap_or(NonZeroUsize::MIN))
+        .tenant_migrations(data::migrations())
+}
+
+impl Place {
+    pub(crate) async fn new(
+        cluster: &Cluster,
+        name: &'static str,
+        isolation: Option<Isolation>,
+    ) -> Result<Self, Error> {
+        let database = format!("bench_{name}");
+        cluster.create_database(&database).await?;
+        let place = Self {
+            name,
+            isolation,
+            url: cluster.url(&database),
+            data: cluster.folder().join(name),
+            made: 0,
+        };
+        if isolation.is_none() {
+            let sql = format!("SET ROLE bench; {PLAIN}");
+            cluster.client(&database).await?.batch_execute(&sql).await?;
+        }
+        Ok(place)
+    }
+
+    pub(crate) fn database(&self) -> String {
+        format!("bench_{}", self.name)
+    }
+
+    /// Makes tenants until there are as many.
+    pub(crate) async fn fill(&mut self, cluster: &Cluster, tenants: usize) -> Result<(), Error> {
+        let new = self.made..tenants;
+        match self.isolation {
+            None => self.fill_plain(cluster, new.clone()).await?,
+            Some(isolation) => self.fill_tenancy(isolation, new.clone()).await?,
+        }
+        self.made = self.made.max(tenants);
+        // what was made is found as it will be found later, when all of it is old
+        let client = cluster.client(&self.database()).await?;
+        client.batch_execute("VACUUM (ANALYZE)").await?;
+        client.batch_execute("CHECKPOINT").await?;
+        Ok(())
+    }
+
+    async fn fill_plain(
+        &self,
+        cluster: &Cluster,
+        tenants: std::ops::Range<usize>,
+    ) -> Result<(), Error> {
+        let client = cluster.client(&self.database()).await?;
+        let statement = client.prepare(FILL_PLAIN).await?;
+        for tenant in tenants {
+            let products = serde_json::json!(data::products(tenant));
+            client
+                .execute(
+                    &statement,
+                    &[&Uuid::now_v7(), &data::code(tenant), &products],
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_tenancy(
+        &self,
+        isolation: Isolation,
+        tenants: std::ops::Range<usize>,
+    ) -> Result<(), Error> {
+        let config = config(&self.data, &self.project(), &self.url, MADE_AT_ONCE);
+        let tenancy = Tenancy::set_up(config).await?;
+        let making = tenants.map(|tenant| {
+            let tenancy = tenancy.clone();
+            async move {
+                let code = data::code(tenant);
+                let code = TenantCode::new(&code).expect("the codes made here are codes");
+                let new = NewTenant::new(code, format!("Tenant {tenant}")).isolation(isolation);
+                let products = serde_json::json!(data::products(tenant));
+                let fill = |db: tenantry::db::TenantDb| async move {
+                    db.query(FILL).bind(products).execute().await?;
+                    Ok(())
+                };
+                tenancy.create_with(new, fill).await.map(drop)
+            }
+        });
+        let made = stream::iter(making).buffer_unordered(MADE_AT_ONCE);
+        let made = made.try_collect::<()>().await;
+        tenancy.close();
+        Ok(made?)
+    }
+
+    fn project(&self) -> String {
+        format!("bench_{}", self.name)
+    }
+}
+
+/// A server process.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a process of this program that serves what is in the place.
+    pub(crate) fn start(place: &Place, way: Way, pool: usize) -> Result<Self, Error> {
+        let program = std::env::current_exe().map_err(Error::io("looking for this program"))?;
+        let way = way.to_possible_value().map(|way| way.get_name().to_owned());
+        let way = way.unwrap_or_default();
+        let mut command = Command::new(program);
+        command
+            .args(["serve", &way])
+            .args(["--url", &place.url])
+            .args(["--project", &place.project()])
+            .args(["--pool", &pool.to_string()])
+            .arg("--data")
+            .arg(&place.data)
+            // a terminal's Ctrl-C is for whoever started it
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(Error::io("starting a server"))?;
+        let mut line = String::new();
+        if let Some(out) = child.stdout.take() {
+            drop(BufReader::new(out).read_line(&mut line));
+        }
+        match line.trim().parse() {
+            Ok(address) => Ok(Self { child, address }),
+            Err(_) => Err(Error::Ended(way)),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        drop(self.child.wait());
+    }
+}

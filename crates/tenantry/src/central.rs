@@ -1,0 +1,119 @@
+//! The central database: the catalog, and the tables that belong to no tenant.
+
+use std::{path::Path, sync::Arc};
+
+use crate::{
+    catalog::schema,
+    db::{
+        CentralDb, Db, DbError, Engine,
+        postgres::{
+            Scope, Server,
+            scope::{CATALOG_SCHEMA, CENTRAL_SCHEMA},
+        },
+        sqlite::{Create, Database},
+    },
+    isolation::postgres,
+    migrate::{MigrateError, Migrations, apply_to_sqlite, pending_on_sqlite},
+};
+
+pub(crate) enum Central {
+    File {
+        application: Arc<Database>,
+        catalog: Arc<Database>,
+        present: bool,
+    },
+    Server(Arc<Server>),
+}
+
+impl Central {
+    pub(crate) fn file(data: &Path, create: Create) -> Self {
+        let path = data.join("central.db");
+        Self::File {
+            present: path.exists(),
+            application: Database::new(&path, create),
+            // its connections may write the catalog's tables, the application's may not
+            catalog: Database::for_catalog(&path),
+        }
+    }
+
+    /// The handle to the catalog's tables.
+    pub(crate) fn catalog(&self) -> CentralDb {
+        Db::new(match self {
+            Self::File { catalog, .. } => Engine::Sqlite(catalog.clone()),
+            Self::Server(server) => Engine::Postgres(Scope::catalog(server).into()),
+        })
+    }
+
+    /// The handle to the application's shared tables.
+    pub(crate) fn application(&self) -> CentralDb {
+        Db::new(match self {
+            Self::File { application, .. } => Engine::Sqlite(application.clone()),
+            Self::Server(server) => Engine::Postgres(Scope::central(server).into()),
+        })
+    }
+
+    /// Whether anything has been set up.
+    pub(crate) async fn is_present(&self) -> Result<bool, DbError> {
+        match self {
+            Self::File { present, .. } => Ok(*present),
+            Self::Server(server) => postgres::is_set_up(server).await,
+        }
+    }
+
+    /// Applies what is pending.
+    pub(crate) async fn migrate(&self, application: &Migrations) -> Result<(), MigrateError> {
+        match self {
+            Self::File {
+                application: file, ..
+            } => {
+                let all = Arc::new(schema::sqlite().followed_by(application.clone()));
+                apply_to_sqlite(file, &all).await?;
+            }
+            Self::Server(server) => {
+                let home = server.home();
+                postgres::apply(server, &home, CATALOG_SCHEMA, &schema::postgres()).await?;
+                postgres::apply(server, &home, CENTRAL_SCHEMA, application).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what is pending.
+    pub(crate) async fn pending(
+        &self,
+        application: &Migrations,
+    ) -> Result<Vec<String>, MigrateError> {
+        match self {
+            Self::File {
+                application: file, ..
+            } => {
+                let all = Arc::new(schema::sqlite().followed_by(application.clone()));
+                Ok(pending_on_sqlite(file, &all).await?.pending)
+            }
+            Self::Server(server) => {
+                let home = server.home();
+                let catalog = schema::postgres();
+                let mut all = postgres::pending(server, &home, CATALOG_SCHEMA, &catalog)
+                    .await?
+                    .pending;
+                let own = postgres::pending(server, &home, CENTRAL_SCHEMA, application).await?;
+                all.extend(own.pending);
+                Ok(all)
+            }
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        match self {
+            Self::File {
+                application,
+                catalog,
+                ..
+            } => {
+                application.close();
+                catalog.close();
+            }
+            Self::Server(server) => server.close(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use crate::{catalog::schema, migrate::Migrations, tenant::Isolation, users};
+
+/// What a deployment is made of.
+///
+/// ```
+/// use tenantry::{Config, migrate::Migrations};
+///
+/// let config = Config::new("./data")
+///     .tenant_migrations(Migrations::new().sql("0001_notes", "CREATE TABLE notes (text text NOT NULL)"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) project: String,
+    pub(crate) database_url: Option<String>,
+    pub(crate) servers: Vec<(String, String)>,
+    pub(crate) isolation: Option<Isolation>,
+    pub(crate) tenant_migrations: Migrations,
+    pub(crate) central_migrations: Migrations,
+    pub(crate) most_open_files: NonZeroUsize,
+    pub(crate) most_connections: NonZeroUsize,
+    pub(crate) longest_connection: Duration,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) pooler: bool,
+}
+
+impl Config {
+    /// A deployment on SQLite under the folder `data`.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            project: "tenantry".into(),
+            database_url: None,
+            servers: Vec::new(),
+            isolation: None,
+            tenant_migrations: users::migrations(),
+            central_migrations: Migrations::new(),
+            most_open_files: const { NonZeroUsize::new(256).unwrap() },
+            most_connections: const { NonZeroUsize::new(16).unwrap() },
+            longest_connection: Duration::from_secs(30 * 60),
+            statement_timeout: Duration::from_secs(30),
+            pooler: false,
+        }
+    }
+
+    /// The deployment's name, by which its roles and databases on a server are called:
+    /// `<project>_owner`, `<project>_app`, `<project>_t_<id>`. `tenantry` unless told.
+    #[must_use]
+    pub fn project(mut self, project: impl Into<String>) -> Self {
+        self.project = project.into();
+        self
+    }
+
+    /// Keeps the catalog on PostgreSQL, and places tenants there: `postgres://…`, as libpq has it.
+    #[must_use]
+    pub fn database_url(mut self, url: impl Into<String>) -> Self {
+        self.database_url = Some(url.into());
+        self
+    }
+
+    /// A further server on which tenants can be placed, under a name of its own.
+    #[must_use]
+    pub fn server(mut self, name: impl Into<String>, url: impl Into<String>) -> Self {
+        self.servers.push((name.into(), url.into()));
+        self
+    }
+
+    /// How new tenants are kept apart unless told otherwise; by `file` on SQLite and `rows` on
+    /// PostgreSQL unless told here.
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
+    pub(crate) fn default_isolation(&self) -> Isolation {
+        self.isolation.unwrap_or(match self.database_url {
+            Some(_) => Isolation::Rows,
+            None => Isolation::File,
+        })
+    }
+
+    /// What a tenant's database is made of, besides its users.
+    #[must_use]
+    pub fn tenant_migrations(mut self, migrations: Migrations) -> Self {
+        self.tenant_migrations = users::migrations().followed_by(migrations);
+        self
+    }
+
+    /// What the application's shared tables are made of.
+    #[must_use]
+    pub fn central_migrations(mut self, migrations: Migrations) -> Self {
+        self.central_migrations = migrations;
+        self
+    }
+
+    /// What the central database is made of, by name: the library's own migrations, then the
+    /// application's.
+    #[must_use]
+    pub fn central_migration_names(&self) -> Vec<String> {
+        schema::sqlite()
+            .names()
+            .chain(self.central_migrations.names())
+            .map(Into::into)
+            .collect()
+    }
+
+    /// How many tenants' files are kept open when nobody uses them; 256 unless told. One takes
+    /// about 200 KiB and three file descriptors, five when it is written to.
+    #[must_use]
+    pub fn most_open_files(mut self, most: NonZeroUsize) -> Self {
+        self.most_open_files = most;
+        self
+    }
+
+    /// How many connections are opened to each server, over all of its databases together; 16
+    /// unless told. Besides, one listens, and one is opened for the time of each tenant that is
+    /// made, migrated or erased.
+    #[must_use]
+    pub fn most_connections(mut self, most: NonZeroUsize) -> Self {
+        self.most_connections = most;
+        self
+    }
+
+    /// How old a connection gets before it is replaced; half an hour unless told. A backend's
+    /// memory grows with the schemas it has touched.
+    #[must_use]
+    pub fn longest_connection(mut self, life: Duration) -> Self {
+        self.longest_connection = life;
+        self
+    }
+
+    /// How long a tenant's statement may take on PostgreSQL; 30 seconds unless told.
+    #[must_use]
+    pub fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout;
+        self
+    }
+
+    /// Says that a pooler in transaction mode stands before the servers: then no statement is
+    /// prepared by name. Nobody can listen through it either, so what other processes change in the
+    /// catalog is known half a second later.
+    #[must_use]
+    pub fn pooler(mut self, pooler: bool) -> Self {
+        self.pooler = pooler;
+        self
+    }
+}

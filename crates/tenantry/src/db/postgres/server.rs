@@ -1,0 +1,417 @@
+//! One PostgreSQL server: how it is reached, and the connections to it.
+//!
+//! The connections are bounded over all of the server's databases together, and belong to no
+//! tenant: a tenant with a database of its own never waits for another's idle connection, which is
+//! closed to make room.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+};
+use tokio_postgres::{CancelToken, Client, Config, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    constraints::Constraints,
+    error::translate,
+    scope,
+    statements::Statements,
+    tls::{self, Check},
+};
+use crate::db::DbError;
+
+/// How long a caller waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The roles of a deployment on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Roles {
+    /// Owns the tables; migrations run as it.
+    pub(crate) owner: String,
+    /// Requests run as it; it owns nothing.
+    pub(crate) app: String,
+}
+
+/// A connection, and its messages to be moved along.
+pub(crate) type Connected = (
+    Client,
+    tokio_postgres::Connection<
+        tokio_postgres::Socket,
+        <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+    >,
+);
+
+/// How a server is used.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) project: String,
+    pub(crate) most_connections: NonZeroUsize,
+    /// How old a connection gets: what a backend has cached of schemas goes with it.
+    pub(crate) longest_life: Duration,
+    pub(crate) statement_timeout: Duration,
+    /// Whether a pooler stands between that hands each transaction to another backend: then no
+    /// statement is prepared by name.
+    pub(crate) pooler: bool,
+}
+
+pub(crate) struct Server {
+    config: Config,
+    home: Arc<str>,
+    tls: MakeRustlsConnect,
+    options: Options,
+    roles: Roles,
+    turns: Arc<Semaphore>,
+    open: Arc<AtomicUsize>,
+    idle: Mutex<Vec<Conn>>,
+    constraints: Constraints,
+}
+
+/// A connection, and what is prepared on it.
+pub(super) struct Conn {
+    pub(super) client: Client,
+    pub(super) statements: Statements,
+    database: Arc<str>,
+    cancel: CancelToken,
+    born: Instant,
+    task: JoinHandle<()>,
+    room: Room,
+}
+
+/// One of the connections that may be open at once.
+struct Room(Arc<AtomicUsize>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Server {
+    /// The server that `url` names. No connection is made yet.
+    pub(crate) fn new(url: &str, options: Options) -> Result<Arc<Self>, DbError> {
+        let plain = |name: &str| {
+            name.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        // names are made of it: of roles, and of databases with 35 characters more
+        if !plain(&options.project) || !(1..=28).contains(&options.project.len()) {
+            return Err(DbError::Engine(
+                "a project's name is 1 to 28 of a-z, 0-9 and _".into(),
+            ));
+        }
+        let (url, check) = split_ssl(url);
+        let mut config: Config = url.parse().map_err(|error| {
+            DbError::Engine(Box::<dyn std::error::Error + Send + Sync>::from(format!(
+                "database URL: {error}"
+            )))
+        })?;
+        if check != Check::Nothing {
+            config.ssl_mode(SslMode::Require);
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(5));
+        }
+        config.application_name(&options.project);
+        let home = config
+            .get_dbname()
+            .or(config.get_user())
+            .unwrap_or("postgres")
+            .into();
+        Ok(Arc::new(Self {
+            tls: tls::connector(&check)?,
+            home,
+            config,
+            roles: Roles {
+                owner: format!("{}_owner", options.project),
+                app: format!("{}_app", options.project),
+            },
+            turns: Arc::new(Semaphore::new(options.most_connections.get())),
+            open: Arc::default(),
+            idle: Mutex::default(),
+            constraints: Constraints::default(),
+            options,
+        }))
+    }
+
+    /// The database that the URL names.
+    pub(crate) fn home(&self) -> Arc<str> {
+        self.home.clone()
+    }
+
+    pub(crate) fn project(&self) -> &str {
+        &self.options.project
+    }
+
+    pub(crate) fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    pub(super) fn statement_timeout(&self) -> Duration {
+        self.options.statement_timeout
+    }
+
+    pub(super) fn constraints(&self) -> &Constraints {
+        &self.constraints
+    }
+
+    pub(crate) fn has_pooler(&self) -> bool {
+        self.options.pooler
+    }
+
+    /// How many connections are open.
+    pub(crate) fn count_open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn close(&self) {
+        self.turns.close();
+        self.idle().clear();
+    }
+
+    /// Closes the idle connections to a database, which is about to be dropped.
+    pub(crate) fn leave(&self, database: &str) {
+        self.idle().retain(|conn| &*conn.database != database);
+    }
+
+    pub(super) async fn borrow(self: &Arc<Self>, database: &Arc<str>) -> Result<Lease, DbError> {
+        let turn = tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned())
+            .await
+            .map_err(|_| DbError::Busy)?
+            .map_err(|_| DbError::Closed)?;
+        let conn = match self.take_idle(database) {
+            Some(conn) => conn,
+            None => {
+                let room = self.make_room().await;
+                self.open(database, room).await?
+            }
+        };
+        Ok(Lease {
+            server: self.clone(),
+            conn: Some(Box::new(conn)),
+            busy: false,
+            open: false,
+            turn: Some(turn),
+        })
+    }
+
+    fn take_idle(&self, database: &Arc<str>) -> Option<Conn> {
+        let mut idle = self.idle();
+        let life = self.options.longest_life;
+        idle.retain(|conn| !conn.client.is_closed() && conn.born.elapsed() < life);
+        let newest = idle.iter().rposition(|conn| conn.database == *database)?;
+        Some(idle.remove(newest))
+    }
+
+    /// Room for one more: that of the connection that has been idle for longest, if as many are
+    /// open as may be.
+    async fn make_room(&self) -> Room {
+        let oldest = {
+            let mut idle = self.idle();
+            // Every other open connection is on loan, so has a turn. The caller has one too: if
+            // all room is taken, some of it is an idle connection's.
+            if self.count_open() < self.options.most_connections.get() || idle.is_empty() {
+                self.open.fetch_add(1, Ordering::Relaxed);
+                return Room(self.open.clone());
+            }
+            idle.remove(0)
+        };
+        oldest.close().await
+    }
+
+    async fn open(&self, database: &Arc<str>, room: Room) -> Result<Conn, DbError> {
+        let options = scope::startup(self, database);
+        let (client, connection) = self.connect_with(database, options).await?;
+        let cancel = client.cancel_token();
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a database connection ended");
+            }
+        });
+        Ok(Conn {
+            client,
+            statements: Statements::new(),
+            database: database.clone(),
+            cancel,
+            born: Instant::now(),
+            task,
+            room,
+        })
+    }
+
+    /// A connection beside the pool, whose messages the caller has to move along.
+    pub(crate) async fn connect_raw(&self, database: &str) -> Result<Connected, DbError> {
+        self.connect_with(database, None).await
+    }
+
+    async fn connect_with(
+        &self,
+        database: &str,
+        options: Option<String>,
+    ) -> Result<Connected, DbError> {
+        if self.turns.is_closed() {
+            return Err(DbError::Closed);
+        }
+        let mut config = self.config.clone();
+        config.dbname(database);
+        if let Some(options) = options {
+            config.options(options);
+        }
+        config.connect(self.tls.clone()).await.map_err(translate)
+    }
+
+    /// A connection beside the pool, for the library's own work outside of any scope.
+    pub(crate) async fn connect(&self, database: &str) -> Result<Client, DbError> {
+        let (client, connection) = self.connect_raw(database).await?;
+        drop(tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a database connection ended");
+            }
+        }));
+        Ok(client)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Conn>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Conn {
+    /// Ends the connection, waits until the server has been told, and leaves its room.
+    async fn close(self) -> Room {
+        let Self {
+            client,
+            task,
+            room,
+            statements,
+            ..
+        } = self;
+        drop((statements, client));
+        let abort = task.abort_handle();
+        if tokio::time::timeout(PATIENCE, task).await.is_err() {
+            abort.abort();
+        }
+        room
+    }
+}
+
+/// A connection on loan, with its turn in the queue.
+///
+/// It goes back by being dropped, but not while it is [`busy`](Self::busy) or its transaction
+/// [`open`](Self::open): whoever was cancelled in the middle of something leaves a connection of
+/// which nobody knows what it will say next. Such a one is cancelled and closed.
+pub(crate) struct Lease {
+    server: Arc<Server>,
+    conn: Option<Box<Conn>>,
+    pub(super) busy: bool,
+    /// Whether a transaction has been begun on it that has not been seen to end.
+    pub(super) open: bool,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Lease {
+    /// Gives it back after its transaction has ended.
+    pub(crate) fn ended(mut self) {
+        self.open = false;
+    }
+
+    /// Gives it back, unless the failure was the connection's own.
+    pub(super) fn give_back_after(mut self, error: &DbError) {
+        if matches!(error, DbError::Unavailable(_)) {
+            self.conn = None;
+        }
+    }
+
+    pub(super) fn conn(&mut self) -> Result<&mut Conn, DbError> {
+        self.conn.as_deref_mut().ok_or(DbError::Closed)
+    }
+
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    pub(super) fn pooler(&self) -> bool {
+        self.server.has_pooler()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.take() else { return };
+        if self.busy || self.open {
+            // A pooler ends the statement when its client goes. Being asked to besides, PgBouncer
+            // before 1.19 dies of it when the asking connection is closed first.
+            let tls = (!self.pooler()).then(|| self.server.tls.clone());
+            let turn = self.turn.take();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                drop(runtime.spawn(async move {
+                    match tls {
+                        Some(tls) => drop(conn.cancel.cancel_query(tls).await),
+                        None => conn.task.abort(),
+                    }
+                    drop(conn.close().await);
+                    // the next in the queue finds room
+                    drop(turn);
+                }));
+            }
+        } else if !conn.client.is_closed() && !self.server.turns.is_closed() {
+            self.server.idle().push(*conn);
+        }
+    }
+}
+
+/// Takes `sslmode=verify-…` and `sslrootcert=…` out of the URL, which the driver does not know.
+fn split_ssl(url: &str) -> (String, Check) {
+    let Some((base, query)) = url.split_once('?') else {
+        return (url.into(), Check::Nothing);
+    };
+    let mut roots = None;
+    let mut verify = false;
+    let mut rest = Vec::new();
+    for pair in query.split('&') {
+        match pair.split_once('=') {
+            Some(("sslrootcert", file)) => roots = Some(file.to_owned()),
+            Some(("sslmode", "verify-full" | "verify-ca")) => verify = true,
+            _ => rest.push(pair),
+        }
+    }
+    let url = if rest.is_empty() {
+        base.into()
+    } else {
+        format!("{base}?{}", rest.join("&"))
+    };
+    let check = if verify {
+        Check::Full { roots }
+    } else {
+        Check::Nothing
+    };
+    (url, check)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssl_modes_are_split_off() {
+        let url = "postgres://a@b/c?sslmode=verify-full&sslrootcert=/x.pem&application_name=d";
+        let (rest, check) = split_ssl(url);
+        assert_eq!(rest, "postgres://a@b/c?application_name=d");
+        assert_eq!(
+            check,
+            Check::Full {
+                roots: Some("/x.pem".into())
+            }
+        );
+        let url = "postgres://a@b/c?sslmode=require";
+        assert_eq!(split_ssl(url), (url.into(), Check::Nothing));
+    }
+}

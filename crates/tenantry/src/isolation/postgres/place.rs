@@ -1,0 +1,201 @@
+//! A tenant's place on a server: made, looked for, and removed.
+
+use tokio_postgres::Client;
+
+use super::{apply, as_owner, ask, ask_one, say};
+use crate::{
+    db::{
+        DbError,
+        postgres::{
+            Server,
+            scope::{self, DATABASE_SCHEMA, ROWS_SCHEMA, quoted},
+        },
+    },
+    migrate::{MigrateError, Migrations},
+    tenant::{Isolation, TenantId},
+};
+
+/// How many tables are dropped at a time: each takes locks, of which a server has not many.
+const DROPPED_AT_ONCE: usize = 50;
+
+/// Makes the tenant's place, migrated and empty of rows. It can be done again after a failure.
+pub(crate) async fn provision(
+    server: &Server,
+    isolation: Isolation,
+    id: TenantId,
+    migrations: &Migrations,
+) -> Result<(), MigrateError> {
+    let (owner, app) = (quoted(&server.roles().owner), quoted(&server.roles().app));
+    match isolation {
+        Isolation::Rows => {
+            apply(server, &server.home(), ROWS_SCHEMA, migrations).await?;
+        }
+        Isolation::Schema => {
+            let schema = scope::schema_name(id);
+            let client = server.connect(&server.home()).await?;
+            let sql = format!(
+                "CREATE SCHEMA IF NOT EXISTS {name} AUTHORIZATION {owner}; \
+                 GRANT USAGE ON SCHEMA {name} TO {app}",
+                name = quoted(&schema)
+            );
+            say(&client, &sql).await?;
+            apply(server, &server.home(), &schema, migrations).await?;
+        }
+        Isolation::Database => {
+            let database = scope::database_name(server, id);
+            if !database_exists(server, &database).await? {
+                let client = server.connect(&server.home()).await?;
+                let name = quoted(&database);
+                say(
+                    &client,
+                    &format!("CREATE DATABASE {name} OWNER {owner} TEMPLATE template0"),
+                )
+                .await?;
+            }
+            let client = server.connect(&database).await?;
+            let sql = format!(
+                "BEGIN; SET LOCAL ROLE {owner};
+                 REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
+                 GRANT CONNECT ON DATABASE {name} TO {app};
+                 CREATE SCHEMA IF NOT EXISTS {DATABASE_SCHEMA};
+                 GRANT USAGE ON SCHEMA {DATABASE_SCHEMA} TO {app};
+                 COMMIT",
+                name = quoted(&database)
+            );
+            say(&client, &sql).await?;
+            apply(server, &database, DATABASE_SCHEMA, migrations).await?;
+        }
+        Isolation::File => return Err(not_here().into()),
+    }
+    Ok(())
+}
+
+/// Whether the tenant's place is there.
+pub(crate) async fn exists(
+    server: &Server,
+    isolation: Isolation,
+    id: TenantId,
+) -> Result<bool, DbError> {
+    match isolation {
+        Isolation::Rows => schema_exists(server, ROWS_SCHEMA).await,
+        Isolation::Schema => schema_exists(server, &scope::schema_name(id)).await,
+        Isolation::Database => database_exists(server, &scope::database_name(server, id)).await,
+        Isolation::File => Err(not_here()),
+    }
+}
+
+/// How many bytes the tenant's tables take on the disk, where that can be told: rows in shared
+/// tables cannot be told apart so.
+pub(crate) async fn size(
+    server: &Server,
+    isolation: Isolation,
+    id: TenantId,
+) -> Result<Option<u64>, DbError> {
+    let (sql, name) = match isolation {
+        Isolation::Schema => (
+            "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+             WHERE relnamespace = to_regnamespace($1::text) AND relkind IN ('r', 'm', 'S')",
+            quoted(&scope::schema_name(id)),
+        ),
+        Isolation::Database => (
+            "SELECT pg_database_size(datname) FROM pg_database WHERE datname = $1::text",
+            scope::database_name(server, id),
+        ),
+        Isolation::Rows | Isolation::File => return Ok(None),
+    };
+    let client = server.connect(&server.home()).await?;
+    let rows = ask(&client, sql, &[&name]).await?;
+    let bytes = rows.first().and_then(|row| row.get::<_, Option<i64>>(0));
+    Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()))
+}
+
+/// Removes all that the tenant has. Nothing there is fine too.
+pub(crate) async fn remove(
+    server: &Server,
+    isolation: Isolation,
+    id: TenantId,
+) -> Result<(), DbError> {
+    match isolation {
+        Isolation::Rows => remove_rows(server, id).await,
+        Isolation::Schema => remove_schema(server, &scope::schema_name(id)).await,
+        Isolation::Database => {
+            let database = scope::database_name(server, id);
+            server.leave(&database);
+            let client = server.connect(&server.home()).await?;
+            let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&database));
+            say(&client, &sql).await
+        }
+        Isolation::File => Err(not_here()),
+    }
+}
+
+async fn schema_exists(server: &Server, schema: &str) -> Result<bool, DbError> {
+    let client = server.connect(&server.home()).await?;
+    let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+    Ok(ask_one(&client, sql, &[schema]).await?.get(0))
+}
+
+async fn database_exists(server: &Server, database: &str) -> Result<bool, DbError> {
+    let client = server.connect(&server.home()).await?;
+    let sql = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
+    Ok(ask_one(&client, sql, &[database]).await?.get(0))
+}
+
+/// Deletes the tenant's rows from every table, in one statement: foreign keys are looked at when it
+/// ends, so tables can refer to each other in any order, and in circles.
+async fn remove_rows(server: &Server, id: TenantId) -> Result<(), DbError> {
+    if !schema_exists(server, ROWS_SCHEMA).await? {
+        return Ok(());
+    }
+    let client = as_owner(server, &server.home(), ROWS_SCHEMA).await?;
+    // the owner, too, sees only the tenant that the scope names
+    say(&client, &format!("SET LOCAL tenantry.tenant = '{id}'")).await?;
+    let tables = table_names(&client, ROWS_SCHEMA).await?;
+    let deletions: Vec<String> = tables
+        .iter()
+        .enumerate()
+        .map(|(number, table)| format!("d{number} AS (DELETE FROM {})", quoted(table)))
+        .collect();
+    if !deletions.is_empty() {
+        say(&client, &format!("WITH {} SELECT", deletions.join(", "))).await?;
+    }
+    say(&client, "COMMIT").await
+}
+
+async fn remove_schema(server: &Server, schema: &str) -> Result<(), DbError> {
+    if !schema_exists(server, schema).await? {
+        return Ok(());
+    }
+    let client = as_owner(server, &server.home(), schema).await?;
+    let tables = table_names(&client, schema).await?;
+    for some in tables.chunks(DROPPED_AT_ONCE) {
+        let names: Vec<String> = some
+            .iter()
+            .map(|table| format!("{}.{}", quoted(schema), quoted(table)))
+            .collect();
+        let begin = scope::owner(server, schema);
+        say(
+            &client,
+            &format!(
+                "DROP TABLE IF EXISTS {} CASCADE; COMMIT; {begin}",
+                names.join(", ")
+            ),
+        )
+        .await?;
+    }
+    let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE; COMMIT", quoted(schema));
+    say(&client, &sql).await
+}
+
+async fn table_names(client: &Client, schema: &str) -> Result<Vec<String>, DbError> {
+    let sql = "SELECT c.relname::text FROM pg_class c
+         WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'p')
+            AND NOT c.relispartition AND (c.relname NOT LIKE 'tenantry\\_%' OR $1 <> $2)
+         ORDER BY c.relname";
+    let rows = ask(client, sql, &[&quoted(schema), &quoted(ROWS_SCHEMA)]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+fn not_here() -> DbError {
+    DbError::Engine("a file is not on a server".into())
+}

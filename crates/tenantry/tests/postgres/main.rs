@@ -1,0 +1,12 @@
+//! What PostgreSQL is trusted with: the wall between tenants, and that it stands when things go
+//! wrong. Each test makes a deployment of its own on a private server.
+#![cfg(test)]
+
+mod attacks;
+mod bouncer;
+mod outage;
+mod random;
+mod secure;
+mod several;
+mod support;
+mod wire;

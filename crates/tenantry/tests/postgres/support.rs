@@ -1,0 +1,153 @@
+//! A place of a test's own: a database, roles and a login that no other test has.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+use tenantry::{
+    Config, OpenError, Tenancy, Tenant,
+    db::{DbError, TenantDb},
+    lifecycle::NewTenant,
+    migrate::Migrations,
+    tenant::Isolation,
+    testing::Postgres,
+};
+
+/// The isolations that are on a server.
+pub(crate) const ON_SERVERS: [Isolation; 3] =
+    [Isolation::Rows, Isolation::Schema, Isolation::Database];
+
+pub(crate) struct Place {
+    pub(crate) tenancy: Tenancy,
+    pub(crate) ground: Ground,
+}
+
+/// Where a deployment can be set up: nothing is there yet.
+pub(crate) struct Ground {
+    pub(crate) server: &'static Postgres,
+    pub(crate) database: String,
+    /// Roles are the whole server's, so each place is a project of its own.
+    pub(crate) project: String,
+    pub(crate) login: String,
+    folder: TempDir,
+}
+
+impl Ground {
+    /// A database that an ordinary login owns.
+    pub(crate) async fn new() -> Self {
+        Self::with("CREATEROLE CREATEDB").await
+    }
+
+    pub(crate) async fn with(attributes: &str) -> Self {
+        Self::on(Postgres::shared(), attributes).await
+    }
+
+    pub(crate) async fn on(server: &'static Postgres, attributes: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let project = format!("p{number}");
+        let login = format!("login_{number}");
+        let database = server.database().await;
+        server
+            .execute(
+                "postgres",
+                &format!("CREATE ROLE {login} LOGIN {attributes}; ALTER DATABASE {database} OWNER TO {login}"),
+            )
+            .await;
+        Self {
+            server,
+            database,
+            project,
+            login,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.url_as(&self.login, &self.database)
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config::new(self.folder.path())
+            .project(&self.project)
+            .database_url(self.url())
+            .most_connections(8.try_into().unwrap())
+    }
+
+    pub(crate) async fn set_up(&self, migrations: &Migrations) -> Result<Tenancy, OpenError> {
+        Tenancy::set_up(self.config().tenant_migrations(migrations.clone())).await
+    }
+
+    /// What there really is, as the superuser sees it.
+    pub(crate) async fn root(&self) -> tokio_postgres::Client {
+        self.server.client(&self.database).await
+    }
+}
+
+impl Place {
+    pub(crate) async fn new(migrations: Migrations) -> Self {
+        Self::with(migrations, |config| config).await
+    }
+
+    pub(crate) async fn with(
+        migrations: Migrations,
+        configured: impl FnOnce(Config) -> Config,
+    ) -> Self {
+        let ground = Ground::new().await;
+        let config = configured(ground.config().tenant_migrations(migrations));
+        Self {
+            tenancy: Tenancy::set_up(config).await.unwrap(),
+            ground,
+        }
+    }
+
+    pub(crate) async fn tenant(&self, code: &str, isolation: Isolation) -> Tenant {
+        let new = NewTenant::new(code.parse().unwrap(), code).isolation(isolation);
+        self.tenancy.create(new).await.unwrap()
+    }
+
+    /// Two tenants, `a` and `b`, and their databases.
+    pub(crate) async fn pair(&self, isolation: Isolation) -> [(Tenant, TenantDb); 2] {
+        let mut both = Vec::new();
+        for name in ["a", "b"] {
+            let tenant = self.tenant(&format!("{isolation}-{name}"), isolation).await;
+            let db = self.tenancy.db(&tenant).await.unwrap();
+            both.push((tenant, db));
+        }
+        both.try_into().unwrap_or_else(|_| unreachable!())
+    }
+
+    /// The database and the schema in which a tenant's tables are.
+    pub(crate) fn whereabouts(&self, tenant: &Tenant) -> (String, String) {
+        let id = tenant.id().as_uuid().simple();
+        let home = self.ground.database.clone();
+        match tenant.isolation() {
+            Isolation::Schema => (home, format!("t_{id}")),
+            Isolation::Database => (format!("{}_t_{id}", self.ground.project), "tenant".into()),
+            _ => (home, "tenant_rows".into()),
+        }
+    }
+
+    /// The superuser, where the tenant's tables are.
+    pub(crate) async fn root_of(&self, tenant: &Tenant) -> tokio_postgres::Client {
+        let (database, schema) = self.whereabouts(tenant);
+        let client = self.ground.server.client(&database).await;
+        client
+            .batch_execute(&format!("SET search_path = {schema}"))
+            .await
+            .unwrap();
+        client
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // its connections make room for other tests
+        self.tenancy.close();
+    }
+}
+
+/// The texts of a query's first column.
+pub(crate) async fn texts(db: &TenantDb, sql: &str) -> Result<Vec<String>, DbError> {
+    let rows = db.query(sql).all::<(String,)>().await?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
