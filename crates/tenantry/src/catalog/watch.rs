@@ -77,7 +77,10 @@ const ALIVE: Duration = Duration::from_secs(5);
 /// hears nothing, because the server is away, the catalog answers nothing from memory.
 pub(crate) async fn listen(tenancy: Weak<Inner>, server: Arc<Server>, mut heard: Listener) {
     loop {
-        while let Some(message) = heard.next().await {
+        while let Some(message) = tokio::select! {
+            message = heard.next() => message,
+            () = server.closed() => None,
+        } {
             let Some(tenancy) = tenancy.upgrade() else {
                 return;
             };

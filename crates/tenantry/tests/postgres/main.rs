@@ -4,9 +4,12 @@
 
 mod attacks;
 mod bouncer;
+mod cliff;
 mod outage;
 mod random;
+mod roles;
 mod secure;
 mod several;
 mod support;
+mod tls;
 mod wire;

@@ -14,10 +14,10 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
 };
-use tokio_postgres::{CancelToken, Client, Config, config::SslMode};
+use tokio_postgres::{CancelToken, Client, Config, config::SslMode, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
@@ -31,6 +31,10 @@ use crate::db::DbError;
 
 /// How long a caller waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the server may take to see that a connection has been closed, which it counts until
+/// then.
+const LAG: Duration = Duration::from_secs(2);
 
 /// The roles of a deployment on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +74,7 @@ pub(crate) struct Server {
     options: Options,
     roles: Roles,
     turns: Arc<Semaphore>,
+    closed: watch::Sender<bool>,
     open: Arc<AtomicUsize>,
     idle: Mutex<Vec<Conn>>,
     constraints: Constraints,
@@ -135,6 +140,7 @@ impl Server {
                 app: format!("{}_app", options.project),
             },
             turns: Arc::new(Semaphore::new(options.most_connections.get())),
+            closed: watch::Sender::new(false),
             open: Arc::default(),
             idle: Mutex::default(),
             constraints: Constraints::default(),
@@ -174,7 +180,14 @@ impl Server {
 
     pub(crate) fn close(&self) {
         self.turns.close();
+        self.closed.send_replace(true);
         self.idle().clear();
+    }
+
+    /// Waits until it is closed.
+    pub(crate) async fn closed(&self) {
+        // an error would mean that the sender is gone, which is here
+        drop(self.closed.subscribe().wait_for(|closed| *closed).await);
     }
 
     /// Closes the idle connections to a database, which is about to be dropped.
@@ -265,7 +278,18 @@ impl Server {
         if let Some(options) = options {
             config.options(options);
         }
-        config.connect(self.tls.clone()).await.map_err(translate)
+        let begun = Instant::now();
+        loop {
+            match config.connect(self.tls.clone()).await {
+                Err(error)
+                    if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+                        && begun.elapsed() < LAG =>
+                {
+                    tokio::time::sleep(LAG / 100).await;
+                }
+                other => return other.map_err(translate),
+            }
+        }
     }
 
     /// A connection beside the pool, for the library's own work outside of any scope.
