@@ -6,6 +6,7 @@ mod attacks;
 mod bouncer;
 mod cliff;
 mod outage;
+mod pooler;
 mod random;
 mod roles;
 mod secure;

@@ -5,7 +5,7 @@ use std::error::Error;
 use bytes::BytesMut;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use rust_decimal::Decimal;
-use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 use crate::db::{DbError, FromValue, Value, ValueError, ValueRef};
@@ -87,6 +87,14 @@ impl ToSql for Bound<'_> {
         true
     }
 
+    /// What the server makes of an unknown it can only read in the form of text.
+    fn encode_format(&self, ty: &Type) -> Format {
+        match *ty {
+            Type::UNKNOWN => Format::Text,
+            _ => Format::Binary,
+        }
+    }
+
     to_sql_checked!();
 }
 
@@ -162,7 +170,8 @@ pub(super) fn type_of(value: &Value) -> Type {
         Value::I64(_) => Type::INT8,
         Value::F32(_) => Type::FLOAT4,
         Value::F64(_) => Type::FLOAT8,
-        Value::Text(_) => Type::TEXT,
+        // as a literal in quotes: it becomes what stands there
+        Value::Text(_) => Type::UNKNOWN,
         Value::Bytes(_) => Type::BYTEA,
         Value::Uuid(_) => Type::UUID,
         Value::DateTime(_) => Type::TIMESTAMPTZ,
