@@ -17,7 +17,7 @@ use std::{
 use clap::Args;
 use tokio_postgres::{Client, NoTls};
 
-use crate::{Error, report::print};
+use crate::{Error, report::print, told_to_stop};
 
 /// The login of every server that is measured. It is no superuser: the policies bind it.
 const LOGIN: &str = "bench";
@@ -165,7 +165,7 @@ pub(crate) struct Keep {
     set: Vec<String>,
 }
 
-pub(crate) fn keep(keep: &Keep) -> Result<(), Error> {
+pub(crate) async fn keep(keep: Keep) -> Result<(), Error> {
     let user = match *keep.user {
         [uid, gid] => Some((uid, gid)),
         _ => None,
@@ -189,15 +189,23 @@ pub(crate) fn keep(keep: &Keep) -> Result<(), Error> {
         .stdout(Stdio::null());
     let mut server = command.spawn().map_err(Error::io("starting PostgreSQL"))?;
     print(format_args!("{}\n", server.id()));
-    drop(std::io::stdin().read_to_end(&mut Vec::new()));
+    let input = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    tokio::select! {
+        _ = input => {}
+        result = told_to_stop() => result?,
+    }
     let mut stop = as_user(Command::new(keep.programs.join("pg_ctl")), user);
     stop.arg("-D")
         .arg(&data)
         .args(["-s", "-m", "immediate", "stop"])
         .current_dir(&keep.folder);
-    drop(stop.status());
+    if !stop.status().is_ok_and(|status| status.success()) {
+        drop(server.kill());
+    }
     drop(server.wait());
-    fs::remove_dir_all(&keep.folder).map_err(Error::io("removing the server's folder"))
+    fs::remove_dir_all(&keep.folder).map_err(Error::io("removing the server's folder"))?;
+    // whoever told it to stop may hold its input still, and nothing else is left to do
+    std::process::exit(0);
 }
 
 fn start_keeper(

@@ -18,7 +18,10 @@ mod stack;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use tokio::runtime;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
 
 use self::{cluster::Cluster, error::Error, report::say};
 
@@ -93,7 +96,10 @@ fn main() -> ExitCode {
             &mut runtime::Builder::new_multi_thread(),
             serve::serve(serve),
         ),
-        Command::Keep(keep) => cluster::keep(&keep),
+        Command::Keep(keep) => start(
+            &mut runtime::Builder::new_current_thread(),
+            cluster::keep(keep),
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -119,10 +125,22 @@ fn start(
 async fn compare(plan: Plan) -> Result<(), Error> {
     // whichever way it ends, the servers are stopped and what they kept is removed
     tokio::select! {
-        biased; // listens for the signal before anything is begun
-        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
+        biased; // listens for signals before anything is begun
+        result = told_to_stop() => result.and(Err(Error::Interrupted)),
         result = on_a_cluster(plan) => result,
     }
+}
+
+/// Waits for a signal to stop.
+async fn told_to_stop() -> Result<(), Error> {
+    let doing = Error::io("listening for signals");
+    let mut terminate = signal(SignalKind::terminate()).map_err(&doing)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(&doing)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 async fn on_a_cluster(mut plan: Plan) -> Result<(), Error> {
