@@ -43,6 +43,7 @@ pub(super) use value::read_column;
 use self::{
     error::is_stale,
     server::Conn,
+    statements::{Found, Needs, Prepared},
     value::{Bound, type_of},
 };
 use super::{DbError, FromRow, Row, Value, pipeline::Step, row::RowInner};
@@ -114,7 +115,7 @@ async fn alone<T: FromRow>(
 ) -> Result<Answer<T>, Failure> {
     let how = ready(scope, lease, sql, params).await?;
     let client = &lease.conn()?.client;
-    if scope.is_connection {
+    if scope.is_connection || how.is_complete() {
         return how.fetch(client, params, most).await;
     }
     // In this order, in one poll: all three are on their way before any answer is.
@@ -254,18 +255,20 @@ async fn within<T: FromRow>(
 ) -> Result<Answer<T>, Failure> {
     let pooler = lease.pooler();
     let conn = lease.conn()?;
+    let named = |statement| {
+        let needs = Needs::Transaction;
+        How::Named(Prepared { statement, needs }, scope)
+    };
     let how = if pooler {
         How::Unnamed(prepared_text(scope, sql)?)
     } else if let Some(statement) = conn.statements.get(scope, sql) {
-        How::Named(statement)
+        named(statement)
     } else {
         if !prelude.is_empty() {
             conn.client.batch_execute(prelude).await?;
         }
         let statement = prepare(scope, conn, sql, params).await?;
-        return How::Named(statement)
-            .fetch(&conn.client, params, most)
-            .await;
+        return named(statement).fetch(&conn.client, params, most).await;
     };
     if prelude.is_empty() {
         return how.fetch(&conn.client, params, most).await;
@@ -306,7 +309,8 @@ pub(super) async fn control(
 /// A connection on which a transaction can be begun.
 pub(super) async fn borrow(scope: &Scope) -> Result<Lease, DbError> {
     scope.check_open()?;
-    scope.server.borrow(&scope.database).await
+    let prefer = scope.is_schema().then_some(&*scope.begin);
+    scope.server.borrow(&scope.database, prefer).await
 }
 
 /// The text that is sent for `sql`, if it may be said at all.
@@ -352,7 +356,7 @@ fn better_types(inferred: &[Type], params: &[Value]) -> Option<Vec<Type>> {
 
 /// The statement, prepared if it was not: what is sent together must need no answer in between.
 async fn ready<'s>(
-    scope: &Scope,
+    scope: &'s Scope,
     lease: &mut Lease,
     sql: &'s Arc<str>,
     params: &[Value],
@@ -361,26 +365,128 @@ async fn ready<'s>(
         return Ok(How::Unnamed(prepared_text(scope, sql)?));
     }
     let conn = lease.conn()?;
-    if let Some(statement) = conn.statements.get(scope, sql) {
-        return Ok(How::Named(statement));
-    }
-    let prepared = match conn.client.batch_execute(&scope.begin).await {
-        Ok(()) => prepare(scope, conn, sql, params).await,
-        Err(error) => Err(error.into()),
+    let worth = match conn.statements.find(scope, sql) {
+        Found::Prepared(prepared) => return Ok(How::Named(prepared, scope)),
+        Found::Worth => true,
+        Found::Nothing => false,
     };
-    // whatever was wrong, the next borrower finds no transaction
-    conn.client.batch_execute("ROLLBACK").await?;
-    Ok(How::Named(prepared?))
+    let text = prepared_text(scope, sql)?;
+    if worth {
+        let complete = complete(scope, conn, &text, params).await?;
+        // in a schema it is prepared for that schema even so
+        if complete.is_some() || !scope.is_schema() {
+            conn.statements.put_alone(scope, sql, complete.clone());
+        }
+        if let Some(prepared) = complete {
+            return Ok(How::Named(prepared, scope));
+        }
+    }
+    let mut statement = prepare_outside(scope, conn, &text, &[]).await?;
+    if let Some(types) = better_types(statement.params(), params) {
+        statement = prepare_outside(scope, conn, &text, &types).await?;
+    }
+    let prepared = Prepared {
+        statement,
+        needs: Needs::Transaction,
+    };
+    if worth && scope.is_schema() {
+        conn.statements
+            .put_alone(scope, sql, Some(prepared.clone()));
+    } else {
+        conn.statements.put(scope, sql, prepared.statement.clone());
+    }
+    Ok(How::Named(prepared, scope))
+}
+
+/// Prepares a plain read so that it is in its scope without a transaction around it: with the
+/// schema's name before each table, or with the scope's beginning and the tenant's id within.
+/// `None` where that is not certain to be the same.
+///
+/// What is wrong with it comes to light here or not at all. Outside of a transaction the path leads
+/// to no tenant's rows, so what was overlooked would find none.
+async fn complete(
+    scope: &Scope,
+    conn: &Conn,
+    text: &str,
+    params: &[Value],
+) -> Result<Option<Prepared>, Failure> {
+    let mut params = params.to_vec();
+    let (text, needs) = if let Some(schema) = &scope.schema {
+        let Some(text) = rewrite::for_schema(text, schema) else {
+            return Ok(None);
+        };
+        (text, Needs::Nothing)
+    } else if let Some(tenant) = &scope.tenant {
+        let Some((text, tables)) = rewrite::entering(text, params.len() + 1) else {
+            return Ok(None);
+        };
+        if !are_tables(conn, &tables).await? {
+            return Ok(None);
+        }
+        params.push(tenant.clone());
+        (text, Needs::Tenant)
+    } else {
+        return Ok(None);
+    };
+    let mut prepared = conn.client.prepare(&text).await;
+    if let Ok(statement) = &prepared
+        && let Some(types) = better_types(statement.params(), &params)
+    {
+        prepared = conn.client.prepare_typed(&text, &types).await;
+    }
+    match prepared {
+        Ok(statement) => Ok(Some(Prepared { statement, needs })),
+        Err(error) if error.as_db_error().is_some() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether all of these are tables: what a view reads might be read before the scope is entered.
+async fn are_tables(conn: &Conn, names: &[String]) -> Result<bool, Failure> {
+    let row = conn
+        .client
+        .query_one(
+            "SELECT count(*) FROM pg_catalog.pg_class
+             WHERE relnamespace = pg_catalog.to_regnamespace($1) AND relname = ANY ($2)
+                AND relkind IN ('r', 'p')",
+            &[&scope::ROWS_SCHEMA, &names],
+        )
+        .await?;
+    Ok(usize::try_from(row.get::<_, i64>(0)) == Ok(names.len()))
+}
+
+/// Prepares the statement in a transaction of its own, in one round trip.
+async fn prepare_outside(
+    scope: &Scope,
+    conn: &Conn,
+    text: &str,
+    types: &[Type],
+) -> Result<Statement, Failure> {
+    let (begun, prepared, ended) = join3(
+        conn.client.batch_execute(&scope.begin),
+        conn.client.prepare_typed(text, types),
+        // whatever was wrong, the next borrower finds no transaction
+        conn.client.batch_execute("ROLLBACK"),
+    )
+    .await;
+    begun?;
+    ended?;
+    Ok(prepared?)
 }
 
 /// A statement as it is sent.
 enum How<'s> {
-    Named(Statement),
+    Named(Prepared, &'s Scope),
     /// With the types of its parameters told, as nothing was prepared that could infer them.
     Unnamed(Cow<'s, str>),
 }
 
 impl How<'_> {
+    /// Whether it is in its scope without a transaction around it.
+    fn is_complete(&self) -> bool {
+        matches!(self, Self::Named(prepared, _) if prepared.needs != Needs::Transaction)
+    }
+
     /// Runs it, hands each row to `each`, and tells how many rows there were or changed.
     ///
     /// Everything is sent when this is first polled.
@@ -391,15 +497,18 @@ impl How<'_> {
         mut each: impl FnMut(&Row<'_>) -> Result<(), DbError>,
     ) -> Result<u64, Failure> {
         let stream = match self {
-            Self::Named(statement) => {
-                let expected = statement.params().len();
+            Self::Named(prepared, scope) => {
+                let tenant = match prepared.needs {
+                    Needs::Tenant => scope.tenant.as_ref(),
+                    _ => None,
+                };
+                let expected = prepared.statement.params().len() - usize::from(tenant.is_some());
                 if expected != params.len() {
                     let given = params.len();
                     return Err(DbError::Parameters { expected, given }.into());
                 }
-                client
-                    .query_raw(statement, params.iter().map(Bound))
-                    .await?
+                let all: Vec<Bound<'_>> = params.iter().chain(tenant).map(Bound).collect();
+                client.query_raw(&prepared.statement, all).await?
             }
             Self::Unnamed(sql) => {
                 let typed = params.iter().map(|value| (Bound(value), type_of(value)));

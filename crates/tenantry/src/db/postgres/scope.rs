@@ -10,7 +10,10 @@ use std::sync::{
 };
 
 use super::server::Server;
-use crate::{db::DbError, tenant::TenantId};
+use crate::{
+    db::{DbError, Value},
+    tenant::TenantId,
+};
 
 /// The column that tells tenants apart where they share tables.
 pub(crate) const TENANT_COLUMN: &str = "tenant_id";
@@ -38,6 +41,10 @@ pub(crate) struct Scope {
     pub(super) is_connection: bool,
     /// Whether tables are shared with other tenants, so that statements may need rewriting.
     pub(super) shared: bool,
+    /// The tenant's id, where it shares tables with others.
+    pub(super) tenant: Option<Value>,
+    /// The schema, where it is one among others of the same tables.
+    pub(super) schema: Option<Arc<str>>,
     /// Whether statements are the library's own and need no vetting.
     pub(super) trusted: bool,
     /// Whether its tenant is gone.
@@ -54,14 +61,19 @@ impl Scope {
         );
         Self {
             shared: true,
+            tenant: Some(Value::Text(id.to_string())),
             ..Self::new(server, server.home(), begin)
         }
     }
 
     /// One tenant's schema.
     pub(crate) fn schema(server: &Arc<Server>, id: TenantId) -> Self {
-        let begin = request(server, Some(&schema_name(id)));
-        Self::new(server, server.home(), begin)
+        let schema = schema_name(id);
+        let begin = request(server, Some(&schema));
+        Self {
+            schema: Some(schema.into()),
+            ..Self::new(server, server.home(), begin)
+        }
     }
 
     /// One tenant's database.
@@ -93,6 +105,11 @@ impl Scope {
         self.closed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether plans that were made in it are of no use in others of its kind.
+    pub(super) fn is_schema(&self) -> bool {
+        self.schema.is_some()
+    }
+
     pub(super) fn check_open(&self) -> Result<(), DbError> {
         if self.closed.load(Ordering::Relaxed) {
             return Err(DbError::Closed);
@@ -111,6 +128,8 @@ impl Scope {
             begin: begin.into(),
             is_connection: false,
             shared: false,
+            tenant: None,
+            schema: None,
             trusted: false,
             closed: Arc::default(),
         }

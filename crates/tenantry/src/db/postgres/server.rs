@@ -5,6 +5,8 @@
 //! closed to make room.
 
 use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -14,7 +16,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
 };
 use tokio_postgres::{CancelToken, Client, Config, config::SslMode, error::SqlState};
@@ -31,6 +33,10 @@ use crate::db::DbError;
 
 /// How long a caller waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a caller waits for a connection to its database to be given back before one to another
+/// is closed for it: about as long as that would take.
+const COMING_BACK: Duration = Duration::from_millis(10);
 
 /// How long the server may take to see that a connection has been closed, which it counts until
 /// then.
@@ -76,8 +82,20 @@ pub(crate) struct Server {
     turns: Arc<Semaphore>,
     closed: watch::Sender<bool>,
     open: Arc<AtomicUsize>,
-    idle: Mutex<Vec<Conn>>,
+    pool: Mutex<Pool>,
+    /// Told whenever a connection is given back.
+    returned: Notify,
+    /// By which scopes prefer connections.
+    preference: RandomState,
     constraints: Constraints,
+}
+
+/// The connections that nobody uses, the one idle for longest first, and how many of each database
+/// are on loan.
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Conn>,
+    lent: HashMap<Arc<str>, usize>,
 }
 
 /// A connection, and what is prepared on it.
@@ -142,7 +160,9 @@ impl Server {
             turns: Arc::new(Semaphore::new(options.most_connections.get())),
             closed: watch::Sender::new(false),
             open: Arc::default(),
-            idle: Mutex::default(),
+            pool: Mutex::default(),
+            returned: Notify::new(),
+            preference: RandomState::new(),
             constraints: Constraints::default(),
             options,
         }))
@@ -181,7 +201,7 @@ impl Server {
     pub(crate) fn close(&self) {
         self.turns.close();
         self.closed.send_replace(true);
-        self.idle().clear();
+        self.pool().idle.clear();
     }
 
     /// Waits until it is closed.
@@ -192,50 +212,94 @@ impl Server {
 
     /// Closes the idle connections to a database, which is about to be dropped.
     pub(crate) fn leave(&self, database: &str) {
-        self.idle().retain(|conn| &*conn.database != database);
+        self.pool().idle.retain(|conn| &*conn.database != database);
     }
 
-    pub(super) async fn borrow(self: &Arc<Self>, database: &Arc<str>) -> Result<Lease, DbError> {
+    /// A connection to the database, if it can be had the one that was lent for `prefer` before.
+    pub(super) async fn borrow(
+        self: &Arc<Self>,
+        database: &Arc<str>,
+        prefer: Option<&str>,
+    ) -> Result<Lease, DbError> {
         let turn = tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned())
             .await
             .map_err(|_| DbError::Busy)?
             .map_err(|_| DbError::Closed)?;
-        let conn = match self.take_idle(database) {
+        let conn = match self.take_idle(database, prefer) {
             Some(conn) => conn,
-            None => {
-                let room = self.make_room().await;
-                self.open(database, room).await?
-            }
+            None => match self.take_returned(database, prefer).await {
+                Some(conn) => conn,
+                None => {
+                    let room = self.make_room().await;
+                    let conn = self.open(database, room).await?;
+                    self.pool().lend(database);
+                    conn
+                }
+            },
         };
         Ok(Lease {
             server: self.clone(),
             conn: Some(Box::new(conn)),
+            database: database.clone(),
             busy: false,
             open: false,
             turn: Some(turn),
         })
     }
 
-    fn take_idle(&self, database: &Arc<str>) -> Option<Conn> {
-        let mut idle = self.idle();
+    fn take_idle(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Conn> {
+        let mut pool = self.pool();
         let life = self.options.longest_life;
-        idle.retain(|conn| !conn.client.is_closed() && conn.born.elapsed() < life);
-        let newest = idle.iter().rposition(|conn| conn.database == *database)?;
-        Some(idle.remove(newest))
+        pool.idle
+            .retain(|conn| !conn.client.is_closed() && conn.born.elapsed() < life);
+        let mut fitting = (0..pool.idle.len()).filter(|at| pool.idle[*at].database == *database);
+        let at = match prefer {
+            None => fitting.next_back()?,
+            // Each has an order of its own for every connection, so that what was prepared for it
+            // is on few of them, and those are the first that it asks for.
+            Some(prefer) => {
+                fitting.max_by_key(|at| self.preference.hash_one((prefer, pool.idle[*at].born)))?
+            }
+        };
+        pool.lend(database);
+        Some(pool.idle.remove(at))
+    }
+
+    /// Where a connection would have to be closed for another to be opened, and one to the database
+    /// is on loan, waits a little for that.
+    async fn take_returned(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Conn> {
+        let waiting = async {
+            loop {
+                let mut returned = std::pin::pin!(self.returned.notified());
+                // from here on nothing is missed
+                returned.as_mut().enable();
+                let taken = self.take_idle(database, prefer);
+                let is_coming = || {
+                    self.count_open() >= self.options.most_connections.get()
+                        && self.pool().lent.contains_key(database)
+                };
+                if taken.is_some() || !is_coming() {
+                    return taken;
+                }
+                returned.await;
+            }
+        };
+        let waited = tokio::time::timeout(COMING_BACK, waiting).await;
+        waited.ok().flatten()
     }
 
     /// Room for one more: that of the connection that has been idle for longest, if as many are
     /// open as may be.
     async fn make_room(&self) -> Room {
         let oldest = {
-            let mut idle = self.idle();
+            let mut pool = self.pool();
             // Every other open connection is on loan, so has a turn. The caller has one too: if
             // all room is taken, some of it is an idle connection's.
-            if self.count_open() < self.options.most_connections.get() || idle.is_empty() {
+            if self.count_open() < self.options.most_connections.get() || pool.idle.is_empty() {
                 self.open.fetch_add(1, Ordering::Relaxed);
                 return Room(self.open.clone());
             }
-            idle.remove(0)
+            pool.idle.remove(0)
         };
         oldest.close().await
     }
@@ -303,8 +367,23 @@ impl Server {
         Ok(client)
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Conn>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool {
+    fn lend(&mut self, database: &Arc<str>) {
+        *self.lent.entry(database.clone()).or_default() += 1;
+    }
+
+    fn end_loan(&mut self, database: &Arc<str>) {
+        if let Some(lent) = self.lent.get_mut(database) {
+            *lent -= 1;
+            if *lent == 0 {
+                self.lent.remove(database);
+            }
+        }
     }
 }
 
@@ -335,6 +414,7 @@ impl Conn {
 pub(crate) struct Lease {
     server: Arc<Server>,
     conn: Option<Box<Conn>>,
+    database: Arc<str>,
     pub(super) busy: bool,
     /// Whether a transaction has been begun on it that has not been seen to end.
     pub(super) open: bool,
@@ -369,6 +449,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.server.pool().end_loan(&self.database);
         let Some(conn) = self.conn.take() else { return };
         if self.busy || self.open {
             // A pooler ends the statement when its client goes. Being asked to besides, PgBouncer
@@ -387,7 +468,8 @@ impl Drop for Lease {
                 }));
             }
         } else if !conn.client.is_closed() && !self.server.turns.is_closed() {
-            self.server.idle().push(*conn);
+            self.server.pool().idle.push(*conn);
+            self.server.returned.notify_waiters();
         }
     }
 }
