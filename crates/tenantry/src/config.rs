@@ -1,6 +1,12 @@
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{catalog::schema, migrate::Migrations, tenant::Isolation, users};
+use crate::{
+    catalog::schema,
+    migrate::Migrations,
+    scoped::mail::{EmlFiles, Mailer},
+    tenant::Isolation,
+    users,
+};
 
 /// What a deployment is made of.
 ///
@@ -24,13 +30,28 @@ pub struct Config {
     pub(crate) longest_connection: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) pooler: bool,
+    pub(crate) mailer: ByMailer,
+    pub(crate) mail_address: String,
+}
+
+/// A mailer, which need not say what it is.
+#[derive(Clone)]
+pub(crate) struct ByMailer(pub(crate) Arc<dyn Mailer>);
+
+impl fmt::Debug for ByMailer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mailer")
+    }
 }
 
 impl Config {
     /// A deployment on SQLite under the folder `data`.
     pub fn new(data: impl Into<PathBuf>) -> Self {
+        let data = data.into();
         Self {
-            data: data.into(),
+            mailer: ByMailer(Arc::new(EmlFiles::new(data.join("mail")))),
+            mail_address: "no-reply@localhost".into(),
+            data,
             project: "tenantry".into(),
             database_url: None,
             servers: Vec::new(),
@@ -136,6 +157,21 @@ impl Config {
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
+        self
+    }
+
+    /// What mail is handed over to; unless told, it is written to files under `mail` in the data
+    /// folder.
+    #[must_use]
+    pub fn mailer(mut self, mailer: impl Mailer) -> Self {
+        self.mailer = ByMailer(Arc::new(mailer));
+        self
+    }
+
+    /// The address that mail comes from; `no-reply@localhost` unless told.
+    #[must_use]
+    pub fn mail_address(mut self, address: impl Into<String>) -> Self {
+        self.mail_address = address.into();
         self
     }
 

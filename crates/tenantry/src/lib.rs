@@ -9,7 +9,9 @@ mod failpoint;
 mod isolation;
 pub mod lifecycle;
 pub mod migrate;
+pub mod operators;
 pub mod routing;
+pub mod scoped;
 mod tenancy;
 pub mod tenant;
 #[cfg(feature = "testing")]

@@ -24,8 +24,9 @@ use crate::{
     },
     lifecycle,
     migrate::{Ledger, MigrateError, Migrations},
+    scoped::mail::{Mail, Mailer},
     tenant::{Isolation, Tenant, TenantCode},
-    users::Passwords,
+    users::{Guard, Passwords},
 };
 
 /// The tenants of one deployment: the handle from which everything else is had. Cheap to clone.
@@ -51,6 +52,9 @@ pub(crate) struct Inner {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) places: Places,
     pub(crate) passwords: Passwords,
+    pub(crate) guard: Guard,
+    mailer: Arc<dyn Mailer>,
+    mail_address: String,
     pub(crate) central: Central,
     pub(crate) default_isolation: Isolation,
     central_migrations: Migrations,
@@ -156,6 +160,9 @@ impl Tenancy {
             central,
             default_isolation,
             passwords: Passwords::new(),
+            guard: Guard::new(),
+            mailer: config.mailer.0,
+            mail_address: config.mail_address,
             central_migrations: config.central_migrations,
             tenant_version: migrations.version(),
             places: Places::new(files, servers, migrations),
@@ -303,6 +310,12 @@ impl Tenancy {
     #[must_use]
     pub fn passwords(&self) -> &Passwords {
         &self.0.passwords
+    }
+
+    /// Mail in the tenant's name.
+    #[must_use]
+    pub fn mail(&self, tenant: &Tenant) -> Mail {
+        Mail::of(tenant, &self.0.mail_address, &self.0.mailer)
     }
 
     /// How many tenants' files are open in this process.

@@ -73,12 +73,122 @@ CREATE TRIGGER tenantry_tenants_changed
     ON tenantry_tenants FOR EACH ROW EXECUTE FUNCTION tenantry_tell();
 ";
 
+const OPERATORS_SQLITE: &str = "
+CREATE TABLE tenantry_operators (
+    id TEXT NOT NULL PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'support', 'admin')),
+    password_hash TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    disabled_at TEXT,
+    totp_secret BLOB,
+    totp_confirmed_at TEXT,
+    totp_step INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE tenantry_operator_tokens (
+    id TEXT NOT NULL PRIMARY KEY,
+    operator_id TEXT NOT NULL REFERENCES tenantry_operators (id),
+    digest BLOB NOT NULL UNIQUE,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE tenantry_operator_codes (
+    operator_id TEXT NOT NULL REFERENCES tenantry_operators (id),
+    digest BLOB NOT NULL,
+    PRIMARY KEY (operator_id, digest)
+) STRICT;
+CREATE TABLE tenantry_impersonations (
+    id TEXT NOT NULL PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    operator_id TEXT NOT NULL REFERENCES tenantry_operators (id),
+    tenant_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    until TEXT NOT NULL
+) STRICT;
+CREATE TABLE tenantry_audit (
+    id TEXT NOT NULL PRIMARY KEY,
+    at TEXT NOT NULL,
+    action TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    address TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER tenantry_audit_unchanged BEFORE UPDATE ON tenantry_audit BEGIN
+    SELECT RAISE(ABORT, 'what was written down stays as it is');
+END;
+CREATE TRIGGER tenantry_audit_kept BEFORE DELETE ON tenantry_audit BEGIN
+    SELECT RAISE(ABORT, 'what was written down stays as it is');
+END;
+";
+
+const OPERATORS_POSTGRES: &str = "
+CREATE TABLE tenantry_operators (
+    id uuid PRIMARY KEY,
+    email text NOT NULL UNIQUE,
+    name text NOT NULL,
+    role text NOT NULL CHECK (role IN ('viewer', 'support', 'admin')),
+    password_hash text NOT NULL,
+    created_at timestamptz NOT NULL,
+    disabled_at timestamptz,
+    totp_secret bytea,
+    totp_confirmed_at timestamptz,
+    totp_step bigint NOT NULL DEFAULT 0
+);
+CREATE TABLE tenantry_operator_tokens (
+    id uuid PRIMARY KEY,
+    operator_id uuid NOT NULL REFERENCES tenantry_operators (id),
+    digest bytea NOT NULL UNIQUE,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE TABLE tenantry_operator_codes (
+    operator_id uuid NOT NULL REFERENCES tenantry_operators (id),
+    digest bytea NOT NULL,
+    PRIMARY KEY (operator_id, digest)
+);
+CREATE TABLE tenantry_impersonations (
+    id uuid PRIMARY KEY,
+    digest bytea NOT NULL UNIQUE,
+    operator_id uuid NOT NULL REFERENCES tenantry_operators (id),
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    reason text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    until timestamptz NOT NULL
+);
+CREATE TABLE tenantry_audit (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL,
+    action text NOT NULL,
+    operator text NOT NULL,
+    tenant text NOT NULL,
+    subject text NOT NULL,
+    detail text NOT NULL,
+    address text NOT NULL
+);
+CREATE FUNCTION tenantry_keep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'what was written down stays as it is';
+END $$;
+CREATE TRIGGER tenantry_audit_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON tenantry_audit
+    FOR EACH STATEMENT EXECUTE FUNCTION tenantry_keep();
+";
+
 /// The catalog in the central SQLite file.
 pub(crate) fn sqlite() -> Migrations {
-    Migrations::new().sql("tenantry_0001_catalog", SQLITE)
+    Migrations::new()
+        .sql("tenantry_0001_catalog", SQLITE)
+        .sql("tenantry_0002_operators", OPERATORS_SQLITE)
 }
 
 /// The catalog in its schema on PostgreSQL.
 pub(crate) fn postgres() -> Migrations {
-    Migrations::new().sql("tenantry_0001_catalog", POSTGRES)
+    Migrations::new()
+        .sql("tenantry_0001_catalog", POSTGRES)
+        .sql("tenantry_0002_operators", OPERATORS_POSTGRES)
 }

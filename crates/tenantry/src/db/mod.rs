@@ -27,6 +27,9 @@ pub(crate) mod sqlite;
 mod transaction;
 mod value;
 
+/// The log of a tenant: what is in it is neither changed nor removed.
+pub(crate) const AUDIT_TABLE: &str = "audit_log";
+
 pub(crate) use engine::Engine;
 pub use error::{DbError, Violation};
 pub use handle::{

@@ -2,36 +2,131 @@ use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
+use tower_sessions::Session;
+use uuid::Uuid;
 
-use super::Problem;
+use super::{
+    BrowserSession, Problem,
+    session::{Impersonated, SignedIn},
+};
 use crate::{
-    db::TenantDb,
-    users::{TokenUser, Tokens, User},
+    db::{DbError, TenantDb},
+    tenant::Tenant,
+    users::{ApiKey, ApiKeys, Jwts, Tokens, User, Users},
 };
 
-/// The cookie in which a browser carries its token. It is set without a domain, so that it goes
-/// to the one tenant's host that set it.
-pub const SESSION_COOKIE: &str = "session";
-
-/// Whoever makes the request: a user of the request's own tenant, by a token in
-/// `Authorization: Bearer …` (or `Token …`), or else in the session cookie.
+/// Whoever makes the request: a user of the request's own tenant, by a token or JWT in
+/// `Authorization: Bearer …` (or `Token …`), or else by the browser's session.
 ///
 /// As an argument it refuses those who are not signed in; as an `Option` it lets them through as
-/// `None`, though a token that is shown and not good is refused all the same.
+/// `None`, though a token that is shown and not good is refused all the same. A program's key is
+/// no user: 403; see [`Caller`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CurrentUser {
     /// The user.
     pub user: User,
-    /// The token that said so.
-    pub token_id: uuid::Uuid,
+    /// What said so.
+    pub credential: Credential,
+    /// The operator who acts in the user's place, if one does.
+    pub impersonated: Option<Impersonated>,
+}
+
+/// What a user was known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credential {
+    /// The token of that identity.
+    Token(Uuid),
+    /// A JWT of that family.
+    Jwt(Uuid),
+    /// The browser's session of that identity.
+    Session(Uuid),
+}
+
+/// Whoever makes the request, a user or a program with a key. As [`CurrentUser`] otherwise.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Caller {
+    /// A user.
+    User(Box<CurrentUser>),
+    /// A program.
+    ApiKey(Box<ApiKey>),
 }
 
 enum Shown {
     Nothing,
-    Header(String),
-    Cookie(String),
+    Secret(String),
     Nonsense,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state)
+            .await?
+            .ok_or_else(Problem::authentication_required)
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        let secret = match shown(&parts.headers) {
+            Shown::Nothing => return by_session(parts, state).await,
+            Shown::Nonsense => return Err(Problem::invalid_token()),
+            Shown::Secret(secret) => secret,
+        };
+        let db = TenantDb::from_request_parts(parts, state).await?;
+        let user = |user, credential| {
+            Self::User(Box::new(CurrentUser {
+                user,
+                credential,
+                impersonated: None,
+            }))
+        };
+        let caller = if ApiKeys::is_one(&secret) {
+            let key = ApiKeys::on(&db).authenticate(&secret).await?;
+            key.map(|key| Self::ApiKey(Box::new(key)))
+        } else if Jwts::is_one(&secret) {
+            let tenant = <Tenant as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+            let found = Jwts::on(&db, &tenant).authenticate(&secret).await?;
+            found.map(|found| user(found.user, Credential::Jwt(found.family)))
+        } else {
+            let found = Tokens::on(&db).authenticate(&secret).await?;
+            found.map(|found| user(found.user, Credential::Token(found.token_id)))
+        };
+        caller.map(Some).ok_or_else(Problem::invalid_token)
+    }
+}
+
+/// A browser goes on showing a cookie whose session has ended: that is nobody, and no mistake.
+async fn by_session<S: Sync>(parts: &mut Parts, state: &S) -> Result<Option<Caller>, Problem> {
+    if parts.extensions.get::<Session>().is_none() {
+        return Ok(None);
+    }
+    let session = BrowserSession::from_request_parts(parts, state).await?;
+    let Some(SignedIn {
+        id,
+        user_id,
+        impersonation,
+    }) = session.signed_in().await?
+    else {
+        return Ok(None);
+    };
+    let mut db = TenantDb::from_request_parts(parts, state).await?;
+    let user = match Users::on(&mut db).get(user_id).await {
+        Ok(user) if user.active => user,
+        Ok(_) | Err(DbError::NotFound) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(Caller::User(Box::new(CurrentUser {
+        user,
+        credential: Credential::Session(id),
+        impersonated: impersonation,
+    }))))
 }
 
 impl<S: Sync> FromRequestParts<S> for CurrentUser {
@@ -40,10 +135,7 @@ impl<S: Sync> FromRequestParts<S> for CurrentUser {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state)
             .await?
-            .ok_or_else(|| match shown(&parts.headers) {
-                Shown::Cookie(_) => Problem::invalid_token(),
-                _ => Problem::authentication_required(),
-            })
+            .ok_or_else(Problem::authentication_required)
     }
 }
 
@@ -51,43 +143,28 @@ impl<S: Sync> OptionalFromRequestParts<S> for CurrentUser {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
-        let (secret, in_header) = match shown(&parts.headers) {
-            Shown::Nothing => return Ok(None),
-            Shown::Nonsense => return Err(Problem::invalid_token()),
-            Shown::Header(secret) => (secret, true),
-            Shown::Cookie(secret) => (secret, false),
-        };
-        let db = TenantDb::from_request_parts(parts, state).await?;
-        match Tokens::on(&db).authenticate(&secret).await? {
-            Some(TokenUser { user, token_id }) => Ok(Some(Self { user, token_id })),
-            None if in_header => Err(Problem::invalid_token()),
-            // a browser goes on showing a cookie that has expired
+        match <Caller as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await? {
             None => Ok(None),
+            Some(Caller::User(current)) => Ok(Some(*current)),
+            Some(Caller::ApiKey(_)) => Err(Problem::forbidden()),
         }
     }
 }
 
 fn shown(headers: &HeaderMap) -> Shown {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    if let Some(value) = values.next() {
-        let secret = value
-            .to_str()
-            .ok()
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, _)| {
-                scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")
-            });
-        return match secret {
-            Some((_, secret)) if values.next().is_none() => Shown::Header(secret.trim().into()),
-            _ => Shown::Nonsense,
-        };
+    let Some(value) = values.next() else {
+        return Shown::Nothing;
+    };
+    let secret = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| {
+            scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token")
+        });
+    match secret {
+        Some((_, secret)) if values.next().is_none() => Shown::Secret(secret.trim().into()),
+        _ => Shown::Nonsense,
     }
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == SESSION_COOKIE)
-        .map_or(Shown::Nothing, |(_, secret)| Shown::Cookie(secret.into()))
 }

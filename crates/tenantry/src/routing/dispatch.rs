@@ -1,6 +1,6 @@
 //! From a request to the handler of the right table: the tenant is found here, once.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
-use super::{Problem, Resolvers, resolver::Claim};
+use super::{Problem, Resolvers, resolver::Claim, session::Cookie};
 use crate::{
     Tenancy,
     tenant::{Tenant, TenantStatus},
@@ -28,6 +28,8 @@ pub(super) type PageOf = fn(&Problem) -> Response;
 pub(super) struct Resolved {
     pub(super) tenancy: Tenancy,
     pub(super) tenant: Option<Tenant>,
+    /// The proxies that are believed.
+    pub(super) proxies: Arc<[IpAddr]>,
 }
 
 struct Tables {
@@ -35,6 +37,8 @@ struct Tables {
     tenant: Router,
     tenancy: Tenancy,
     resolvers: Resolvers,
+    proxies: Arc<[IpAddr]>,
+    cookie: Option<Cookie>,
 }
 
 pub(super) fn assemble(
@@ -44,23 +48,28 @@ pub(super) fn assemble(
     tenancy: Tenancy,
     resolvers: Resolvers,
     page: Option<PageOf>,
+    cookie: Option<Cookie>,
 ) -> Router {
     let closed = |router: Router| {
         router
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || Problem::method_not_allowed())
     };
+    let proxies: Arc<[IpAddr]> = resolvers.proxies().into();
     let tables = Arc::new(Tables {
         central: closed(central),
         tenant: closed(tenant),
         tenancy: tenancy.clone(),
         resolvers,
+        proxies: proxies.clone(),
+        cookie,
     });
     let everything = unresolved
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(axum::Extension(Resolved {
             tenancy,
             tenant: None,
+            proxies,
         }))
         .fallback(move |request: Request| dispatch(tables.clone(), request))
         .layer(CatchPanicLayer::custom(|_| {
@@ -84,20 +93,29 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
         }
         None => tracing::info_span!("request", method = %parts.method, path = parts.uri.path()),
     };
-    let table = if tenant.is_some() {
-        tables.tenant.clone()
-    } else {
-        tables.central.clone()
-    };
     parts.extensions.insert(Resolved {
         tenancy: tables.tenancy.clone(),
-        tenant,
+        tenant: tenant.clone(),
+        proxies: tables.proxies.clone(),
     });
     let request = Request::from_parts(parts, body);
-    match table.oneshot(request).instrument(span).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+    async {
+        let answer = match (tenant, tables.cookie) {
+            (Some(tenant), Some(cookie)) => {
+                let table = tables.tenant.clone();
+                let tenancy = tables.tenancy.clone();
+                return cookie.serve(table, tenancy, tenant, request).await;
+            }
+            (Some(_), None) => tables.tenant.clone().oneshot(request).await,
+            (None, _) => tables.central.clone().oneshot(request).await,
+        };
+        match answer {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     }
+    .instrument(span)
+    .await
 }
 
 async fn find(tables: &Tables, claim: Claim) -> Result<Option<Tenant>, Problem> {

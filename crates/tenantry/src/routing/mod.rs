@@ -23,19 +23,23 @@
 
 mod auth;
 mod body;
+mod client;
 mod dispatch;
 mod extract;
 mod host;
 mod problem;
 mod resolver;
 mod routes;
+mod session;
 mod site;
 
-pub use auth::{CurrentUser, SESSION_COOKIE};
+pub use auth::{Caller, Credential, CurrentUser};
 pub use body::{Form, Json, Path, Query};
+pub use client::ClientAddress;
 pub use problem::Problem;
 pub use resolver::Resolvers;
 pub use routes::{Kind, RouteInfo, Routes};
+pub use session::{BrowserSession, Impersonated};
 pub use site::Site;
 
 /// What a handler returns.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::{
     db::DbError,
     lifecycle::LifecycleError,
-    users::{PasswordError, SignInError, UserError},
+    operators::OperatorError,
+    users::{LinkError, PasswordError, SignInError, UserError},
 };
 
 /// An error as a client sees it: `application/problem+json`
@@ -31,7 +32,7 @@ pub struct Problem {
     slug: &'static str,
     detail: String,
     errors: BTreeMap<String, Vec<String>>,
-    retry_after: Option<u32>,
+    retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -161,6 +162,18 @@ impl Problem {
         problem
     }
 
+    /// 429: it has been tried too often, and will be possible again.
+    #[must_use]
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-requests",
+            "This was tried too often. Wait a little.",
+        );
+        problem.retry_after = Some(wait.as_secs() + 1);
+        problem
+    }
+
     /// 500: a mistake of ours. `error` is logged.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "internal error");
@@ -255,6 +268,13 @@ impl From<SignInError> for Problem {
     fn from(error: SignInError) -> Self {
         match error {
             SignInError::InvalidCredentials => Self::invalid_credentials(),
+            SignInError::SecondFactor => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "second-factor-required",
+                "A code of the second factor is needed.",
+            ),
+            SignInError::TooMany(wait) => Self::too_many_requests(wait),
+            SignInError::Busy => Self::unavailable(),
             SignInError::Db(error) => error.into(),
         }
     }
@@ -278,7 +298,27 @@ impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::TooLong => Self::invalid_field("password", "is too long"),
-            PasswordError::Unavailable => Self::unavailable(),
+            PasswordError::Busy | PasswordError::Unavailable => Self::unavailable(),
+        }
+    }
+}
+
+impl From<LinkError> for Problem {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Invalid => Self::invalid_token(),
+            LinkError::User(error) => error.into(),
+        }
+    }
+}
+
+impl From<OperatorError> for Problem {
+    fn from(error: OperatorError) -> Self {
+        match error {
+            OperatorError::EmailTaken => UserError::EmailTaken.into(),
+            OperatorError::Forbidden => Self::forbidden(),
+            OperatorError::Password(error) => error.into(),
+            OperatorError::Db(error) => error.into(),
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use axum::http::{HeaderMap, HeaderName, header, request::Parts};
 
 use super::host::Host;
@@ -7,7 +9,10 @@ use crate::tenant::TenantCode;
 ///
 /// All that are given are asked. When several name a tenant it must be the same one.
 #[derive(Debug, Clone, Default)]
-pub struct Resolvers(Vec<Resolver>);
+pub struct Resolvers {
+    chain: Vec<Resolver>,
+    proxies: Vec<IpAddr>,
+}
 
 #[derive(Debug, Clone)]
 enum Resolver {
@@ -40,7 +45,8 @@ impl Resolvers {
     /// nobody's. `X-Forwarded-Host` is not looked at.
     #[must_use]
     pub fn subdomain(mut self, base: &str) -> Self {
-        self.0.push(Resolver::Subdomain(base.to_ascii_lowercase()));
+        self.chain
+            .push(Resolver::Subdomain(base.to_ascii_lowercase()));
         self
     }
 
@@ -52,14 +58,25 @@ impl Resolvers {
     pub fn header(mut self, name: &str) -> Self {
         let parsed = name.parse();
         assert!(parsed.is_ok(), "{name:?} is no header name");
-        self.0.extend(parsed.ok().map(Resolver::Header));
+        self.chain.extend(parsed.ok().map(Resolver::Header));
         self
+    }
+
+    /// Believes what the proxy of that address says of where requests come from.
+    #[must_use]
+    pub fn trust_proxy(mut self, address: IpAddr) -> Self {
+        self.proxies.push(address.to_canonical());
+        self
+    }
+
+    pub(super) fn proxies(&self) -> &[IpAddr] {
+        &self.proxies
     }
 
     /// What the request says, taken together. Whatever cannot be understood is nobody's.
     pub(super) fn resolve(&self, parts: &Parts) -> Claim {
         let mut sum = None;
-        for resolver in &self.0 {
+        for resolver in &self.chain {
             let Some(claim) = resolver.claim(parts) else {
                 continue;
             };

@@ -8,8 +8,9 @@ use axum::{
 };
 
 use super::{
-    Problem, Resolvers,
+    Problem, Resolvers, Site,
     dispatch::{self, PageOf},
+    session::Cookie,
 };
 use crate::Tenancy;
 
@@ -50,6 +51,7 @@ pub struct Routes<S = ()> {
     unresolved: Router<S>,
     list: Vec<RouteInfo>,
     page: Option<PageOf>,
+    cookie: Option<Cookie>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
@@ -61,6 +63,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             unresolved: Router::new(),
             list: Vec::new(),
             page: None,
+            cookie: None,
         }
     }
 
@@ -118,6 +121,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// Keeps [sessions](super::BrowserSession) with browsers, on the hosts of tenants.
+    pub fn sessions(mut self, site: &Site) -> Self {
+        self.cookie = Some(Cookie::of(site));
+        self
+    }
+
     /// Every route, in the order given.
     #[must_use]
     pub fn list(&self) -> &[RouteInfo] {
@@ -153,6 +162,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             tenancy,
             resolvers,
             self.page,
+            self.cookie,
         )
     }
 }

@@ -22,6 +22,17 @@ pub struct User {
     pub active: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// When the address was last shown to be theirs; not yet where there is none.
+    pub email_verified_at: Option<DateTime<Utc>>,
+}
+
+impl User {
+    /// What [`FromRow`] reads, in its order.
+    pub const COLUMNS: &str =
+        "id, email, first_name, last_name, role, active, created_at, email_verified_at";
+
+    /// How many columns these are: what else a row holds comes after them.
+    pub(crate) const WIDTH: usize = 8;
 }
 
 impl FromRow for User {
@@ -34,6 +45,7 @@ impl FromRow for User {
             role: row.field(4, "role")?,
             active: row.field(5, "active")?,
             created_at: row.field(6, "created_at")?,
+            email_verified_at: row.field(7, "email_verified_at")?,
         })
     }
 }
@@ -58,7 +70,7 @@ pub struct NewUser {
 pub struct UserChange {
     /// The address.
     pub email: Option<String>,
-    /// The password in clear; a new one ends every token.
+    /// The password in clear; a new one ends all that was signed in, and what was mailed.
     pub password: Option<String>,
     /// The given name.
     pub first_name: Option<String>,
@@ -66,7 +78,7 @@ pub struct UserChange {
     pub last_name: Option<String>,
     /// The role.
     pub role: Option<String>,
-    /// Whether it may sign in; `false` ends every token.
+    /// Whether it may sign in; `false` ends all that was signed in, and what was mailed.
     pub active: Option<bool>,
 }
 
@@ -95,27 +107,15 @@ impl From<DbError> for UserError {
     }
 }
 
-/// Why somebody is not let in.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignInError {
-    /// No such account, a wrong password, or an account that is not active: which, is not told.
-    #[error("invalid credentials")]
-    InvalidCredentials,
-    /// The database failed.
-    #[error(transparent)]
-    Db(#[from] DbError),
-}
-
-const COLUMNS: &str = "id, email, first_name, last_name, role, active, created_at";
+const COLUMNS: &str = User::COLUMNS;
 
 /// The accounts of one tenant, through a handle or a transaction of its database.
 ///
 /// ```
-/// # use tenantry::{Tenancy, Tenant, users::{NewUser, SignInError, User, Users}};
-/// async fn sign_in(tenancy: &Tenancy, tenant: &Tenant) -> Result<User, SignInError> {
+/// # use tenantry::{Tenancy, Tenant, db::DbError, users::{User, Users}};
+/// async fn ann(tenancy: &Tenancy, tenant: &Tenant) -> Result<User, DbError> {
 ///     let mut db = tenancy.db(tenant).await?;
-///     Users::on(&mut db).sign_in(tenancy.passwords(), "ann@example.com", "secret").await
+///     Users::on(&mut db).by_email("ann@example.com").await
 /// }
 /// ```
 pub struct Users<'e, E>(&'e mut E);
@@ -184,6 +184,7 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
             role: new.role,
             active: true,
             created_at: Utc::now().trunc_subsecs(6),
+            email_verified_at: None,
         };
         self.0
             .query(
@@ -218,14 +219,30 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
             Some(password) => Some(passwords.hash(password).await?),
             None => None,
         };
-        let ends_tokens = hash.is_some() || change.active == Some(false);
+        self.change_hashed(id, change, hash).await
+    }
+
+    /// Changes an account, with a password that was hashed before, outside of a transaction: hashing
+    /// takes long. `change.password` is not looked at.
+    ///
+    /// # Errors
+    /// [`UserError::EmailTaken`]; [`DbError::NotFound`].
+    pub async fn change_hashed(
+        &mut self,
+        id: Uuid,
+        change: UserChange,
+        hash: Option<String>,
+    ) -> Result<User, UserError> {
+        let ends_access = hash.is_some() || change.active == Some(false);
         let user = self
             .0
             .query(&format!(
                 "UPDATE users SET email = coalesce($2, email),
                     password_hash = coalesce($3, password_hash),
                     first_name = coalesce($4, first_name), last_name = coalesce($5, last_name),
-                    role = coalesce($6, role), active = coalesce($7, active)
+                    role = coalesce($6, role), active = coalesce($7, active),
+                    email_verified_at = CASE WHEN coalesce($2, email) = email
+                        THEN email_verified_at END
                  WHERE id = $1 RETURNING {COLUMNS}"
             ))
             .bind(id)
@@ -237,17 +254,29 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
             .bind(change.active)
             .one()
             .await?;
-        if ends_tokens {
-            self.0
-                .query("DELETE FROM tokens WHERE user_id = $1")
-                .bind(id)
-                .execute()
-                .await?;
+        if ends_access {
+            self.end_access(id).await?;
         }
         Ok(user)
     }
 
-    /// Removes an account with its tokens.
+    /// Ends all that the user was signed in with, tokens, sessions and JWTs, and the links that
+    /// were mailed to them. Others' are untouched.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_access(&mut self, id: Uuid) -> Result<(), DbError> {
+        for table in ["tokens", "sessions", "jwt_families", "links"] {
+            self.0
+                .query(&format!("DELETE FROM {table} WHERE user_id = $1"))
+                .bind(id)
+                .execute()
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Removes an account, and all that it was signed in with.
     ///
     /// # Errors
     /// [`DbError::NotFound`]; [`DbError::ForeignKey`] when rows of the application's still name it.
@@ -264,16 +293,20 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
         Ok(())
     }
 
-    /// Checks an address and a password.
+    /// The active account of that address and password, if both are right; the same work is done
+    /// whatever is wrong.
+    ///
+    /// This neither counts attempts nor asks for a second factor: to let somebody in, use
+    /// [`Tenancy::sign_in`](crate::Tenancy::sign_in).
     ///
     /// # Errors
-    /// [`SignInError::InvalidCredentials`], after the same work whatever is wrong.
-    pub async fn sign_in(
+    /// When the database fails, or too many passwords wait to be checked.
+    pub async fn check_password(
         &mut self,
         passwords: &Passwords,
         email: &str,
         password: &str,
-    ) -> Result<User, SignInError> {
+    ) -> Result<Option<User>, UserError> {
         let found: Option<Account> = match self
             .0
             .query(&format!(
@@ -290,12 +323,24 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
         let hash = usable
             .as_ref()
             .map(|account| account.password_hash.as_str());
-        if !passwords.verify(password, hash).await {
-            return Err(SignInError::InvalidCredentials);
+        if !passwords.verify(password, hash).await? {
+            return Ok(None);
         }
-        usable
-            .map(|account| account.user)
-            .ok_or(SignInError::InvalidCredentials)
+        let Some(account) = usable else {
+            return Ok(None);
+        };
+        if passwords.is_outdated(&account.password_hash) {
+            let hash = passwords.hash(password).await?;
+            // unless it was changed meanwhile
+            self.0
+                .query("UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3")
+                .bind(account.user.id)
+                .bind(hash)
+                .bind(account.password_hash)
+                .execute()
+                .await?;
+        }
+        Ok(Some(account.user))
     }
 }
 
@@ -308,12 +353,12 @@ impl FromRow for Account {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
         Ok(Self {
             user: User::from_row(row)?,
-            password_hash: row.field(7, "password_hash")?,
+            password_hash: row.field(User::WIDTH, "password_hash")?,
         })
     }
 }
 
 /// Addresses are compared without regard to case.
-fn normalise(email: &str) -> String {
+pub(crate) fn normalise(email: &str) -> String {
     email.trim().to_lowercase()
 }

@@ -1,15 +1,47 @@
-//! People inside a tenant: accounts, passwords, tokens.
+//! People inside a tenant: accounts and what they sign in with.
 //!
 //! They live in the tenant's own database, so they move with it, and the same e-mail address in
 //! two tenants is two people.
+//!
+//! | | |
+//! |---|---|
+//! | [`Users`] | accounts: made, changed, removed |
+//! | [`Tenancy::sign_in`](crate::Tenancy::sign_in) | the way in: password, [second factor](SecondFactors), attempts limited |
+//! | [`Tokens`], [`Jwts`], [`Sessions`] | what somebody who is in shows with each request |
+//! | [`ApiKeys`] | the same for programs, which are nobody |
+//! | [`Links`] | what is mailed: to set a password, to prove an address, to join |
+//! | [`Audit`] | what was done, by whom: written once |
 
 mod account;
+mod api_key;
+mod audit;
+mod guard;
+mod jwt;
+mod link;
 mod password;
+mod rules;
+mod second_factor;
+pub(crate) mod secret;
+mod session;
+mod sign_in;
 mod token;
+pub(crate) mod totp;
 
-pub use account::{NewUser, SignInError, User, UserChange, UserError, Users};
+pub use account::{NewUser, User, UserChange, UserError, Users};
+pub use api_key::{ApiKey, ApiKeys, NewApiKey};
+pub use audit::{Actor, Audit, AuditEntry, Event};
+pub use jwt::{JwtPair, JwtPolicy, JwtUser, Jwts};
+pub use link::{Invitation, IssuedLink, LinkError, Links, NewPerson, Purpose};
 pub use password::{PasswordError, Passwords};
-pub use token::{IssuedToken, TokenPolicy, TokenUser, Tokens};
+pub use rules::{PasswordRules, WeakPassword};
+pub use second_factor::{NewSecondFactor, SecondFactors};
+pub use session::{SessionInfo, Sessions};
+pub use sign_in::{Attempt, SignInError};
+pub use token::{IssuedToken, TokenInfo, TokenPolicy, TokenUser, Tokens};
+
+pub(crate) use account::normalise;
+pub(crate) use guard::{Guard, Realm};
+pub(crate) use session::Kept as KeptSession;
 
 use crate::migrate::Migrations;
 

@@ -10,14 +10,21 @@ use tokio::sync::Semaphore;
 /// How long a password may be, in bytes. Longer ones only cost time.
 const LONGEST: usize = 1024;
 
-/// Hashes and checks passwords with argon2id, off the threads that serve requests, and no more of
-/// them at a time than there are processors.
+/// How many may wait to be hashed or checked for each that can be at a time: at 20 ms each, the last
+/// of them waits for a second or two.
+const WAITING_PER_TURN: usize = 64;
+
+/// Hashes and checks passwords with argon2id, off the threads that serve requests, on no more than
+/// half of the processors: a flood of sign-ins leaves the others to whoever is in. Those who would
+/// wait for too long are refused instead.
 ///
 /// The parameters are argon2's recommended 19 MiB and two passes
 /// ([OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)).
 #[derive(Debug, Clone)]
 pub struct Passwords {
     turns: Arc<Semaphore>,
+    /// One for each that may be under way or wait.
+    places: Arc<Semaphore>,
     /// What hashing works in, one for each turn, kept from one to the next. Given back to the
     /// allocator, its 19 MiB would be cut up by whatever else is allocated, and the next hash
     /// would need others: a server grew by as much with each sign-up.
@@ -31,6 +38,9 @@ pub enum PasswordError {
     /// It has more than 1,024 bytes.
     #[error("the password is too long")]
     TooLong,
+    /// Too many others wait to be hashed or checked.
+    #[error("too many sign-ins at a time")]
+    Busy,
     /// The process is shutting down, or the system has no randomness.
     #[error("the password cannot be hashed now")]
     Unavailable,
@@ -39,8 +49,10 @@ pub enum PasswordError {
 impl Passwords {
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let turns = (processors / 2).max(1);
         Self {
-            turns: Arc::new(Semaphore::new(processors)),
+            turns: Arc::new(Semaphore::new(turns)),
+            places: Arc::new(Semaphore::new(turns * (1 + WAITING_PER_TURN))),
             memory: Arc::default(),
         }
     }
@@ -48,21 +60,39 @@ impl Passwords {
     /// The hash to be stored, in PHC's text form.
     ///
     /// # Errors
-    /// When the password is too long.
+    /// When the password is too long, or too many others wait.
     pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
         if password.len() > LONGEST {
             return Err(PasswordError::TooLong);
         }
         let password = password.to_owned();
         self.run(move |memory| new_hash(password.as_bytes(), memory))
-            .await
-            .flatten()
+            .await?
             .ok_or(PasswordError::Unavailable)
+    }
+
+    /// Whether the hash was made with less work than one of today would be, so that it should be
+    /// replaced when its password is next known.
+    #[must_use]
+    pub fn is_outdated(&self, hash: &str) -> bool {
+        let today = Params::default();
+        let Ok(known) = PasswordHash::new(hash) else {
+            return false;
+        };
+        let same_kind =
+            known.algorithm == ARGON2ID_IDENT && known.version == Some(Version::V0x13.into());
+        !same_kind
+            || Params::try_from(&known).is_ok_and(|params| {
+                params.m_cost() < today.m_cost() || params.t_cost() < today.t_cost()
+            })
     }
 
     /// Whether `password` is the one that was hashed. Without a hash the same work is done and the
     /// answer is no, so that nobody learns from the time it takes whether there is an account.
-    pub async fn verify(&self, password: &str, hash: Option<&str>) -> bool {
+    ///
+    /// # Errors
+    /// When too many others wait. That says nothing about the password.
+    pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool, PasswordError> {
         let somebody = hash.is_some() && password.len() <= LONGEST;
         let hash = hash.map(str::to_owned);
         let password = password.as_bytes()[..password.len().min(LONGEST)].to_vec();
@@ -77,18 +107,20 @@ impl Passwords {
             matches && somebody
         })
         .await
-        .unwrap_or(false)
     }
 
     async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> R + Send + 'static,
-    ) -> Option<R> {
-        let turn = self.turns.clone().acquire_owned().await.ok()?;
+    ) -> Result<R, PasswordError> {
+        let place = self.places.clone().try_acquire_owned();
+        let place = place.map_err(|_| PasswordError::Busy)?;
+        let turn = self.turns.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| PasswordError::Unavailable)?;
         let kept = self.memory.clone();
         // the turn ends with the work, not with whoever waits for it
         tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _held = (place, turn);
             let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
             let mut memory = lock().pop().unwrap_or_default();
             let result = work(&mut memory);
@@ -96,7 +128,7 @@ impl Passwords {
             result
         })
         .await
-        .ok()
+        .map_err(|_| PasswordError::Unavailable)
     }
 }
 
@@ -163,17 +195,43 @@ mod tests {
             .verify_password(b"correct horse", &parsed)
             .unwrap();
         let theirs: PasswordHash = Argon2::default().hash_password(b"battery").unwrap();
-        assert!(passwords.verify("battery", Some(&theirs.to_string())).await);
-        assert!(!passwords.verify("staple", Some(&theirs.to_string())).await);
-        assert!(!passwords.verify("battery", None).await);
-        assert!(!passwords.verify("battery", Some("no hash")).await);
+        let theirs = theirs.to_string();
+        for (password, hash, expected) in [
+            ("battery", Some(theirs.as_str()), true),
+            ("staple", Some(&theirs), false),
+            ("battery", None, false),
+            ("battery", Some("no hash"), false),
+        ] {
+            let verified = passwords.verify(password, hash).await.unwrap();
+            assert_eq!(verified, expected, "{password} {hash:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn hashes_of_less_work_are_outdated() {
+        let passwords = Passwords::new();
+        let today = passwords.hash("correct horse").await.unwrap();
+        assert!(!passwords.is_outdated(&today));
+        assert!(passwords.is_outdated(&today.replace("m=19456", "m=4096")));
+        assert!(passwords.is_outdated(&today.replace("argon2id", "argon2i")));
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_too_long_is_refused() {
+        let passwords = Passwords::new();
+        let turns = u32::try_from(passwords.places.available_permits()).unwrap();
+        let places = passwords.places.clone().acquire_many_owned(turns).await;
+        let busy = passwords.verify("anything", None).await;
+        assert!(matches!(busy, Err(PasswordError::Busy)));
+        drop(places);
+        assert!(!passwords.verify("anything", None).await.unwrap());
     }
 
     #[tokio::test]
     async fn working_memory_is_kept_and_bounded() {
         let passwords = Passwords::new();
         for _ in 0..4 {
-            passwords.verify("anything", None).await;
+            passwords.verify("anything", None).await.unwrap();
         }
         let kept = passwords.memory.lock().unwrap();
         assert_eq!(kept.len(), 1, "one after the other needs but one");

@@ -1,10 +1,11 @@
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::{PasswordError, User};
+use super::{
+    User,
+    secret::{Secret, digest, prefix_of},
+};
 use crate::db::{DbError, FromRow, Row, TenantDb};
 
 /// How long tokens live, and how many a user may have.
@@ -46,6 +47,16 @@ pub struct IssuedToken {
     pub expires_at: DateTime<Utc>,
 }
 
+impl IssuedToken {
+    pub(crate) fn new(id: Uuid, secret: Secret, expires_at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            secret: secret.into_text(),
+            expires_at,
+        }
+    }
+}
+
 /// Whom a token speaks for.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -54,6 +65,37 @@ pub struct TokenUser {
     pub user: User,
     /// The token.
     pub token_id: Uuid,
+}
+
+/// A token as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenInfo {
+    /// Its identity.
+    pub id: Uuid,
+    /// What its user called it; empty where it has no name.
+    pub name: String,
+    /// The first characters of it, after the mark.
+    pub prefix: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends unless it is used.
+    pub expires_at: DateTime<Utc>,
+    /// When it was last used, to within the policy's interval.
+    pub used_at: DateTime<Utc>,
+}
+
+impl FromRow for TokenInfo {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            id: row.field(0, "id")?,
+            name: row.field(1, "name")?,
+            prefix: row.field(2, "prefix")?,
+            created_at: row.field(3, "created_at")?,
+            expires_at: row.field(4, "expires_at")?,
+            used_at: row.field(5, "used_at")?,
+        })
+    }
 }
 
 /// The tokens of one tenant's users.
@@ -67,7 +109,6 @@ pub struct Tokens<'d> {
 }
 
 const MARK: &str = "tnt_";
-const PREFIX_LEN: usize = 8;
 
 impl<'d> Tokens<'d> {
     /// The tokens of `db`'s tenant, with the default policy.
@@ -87,16 +128,20 @@ impl<'d> Tokens<'d> {
     /// # Errors
     /// When the database fails or the system has no randomness.
     pub async fn issue(&self, user_id: Uuid) -> Result<IssuedToken, DbError> {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random)
-            .map_err(|_| DbError::Engine(Box::new(PasswordError::Unavailable)))?;
-        let encoded = BASE64_URL_SAFE_NO_PAD.encode(random);
+        self.issue_named(user_id, "").await
+    }
+
+    /// Makes a token that lists show by a name: the device or program that it is for.
+    ///
+    /// # Errors
+    /// As [`issue`](Self::issue).
+    pub async fn issue_named(&self, user_id: Uuid, name: &str) -> Result<IssuedToken, DbError> {
+        let secret = Secret::new(MARK)?;
         let now = Utc::now().trunc_subsecs(6);
-        let token = IssuedToken {
-            id: Uuid::now_v7(),
-            expires_at: now + self.policy.life.min(self.policy.longest_life),
-            secret: format!("{MARK}{encoded}"),
-        };
+        let (id, expires_at) = (
+            Uuid::now_v7(),
+            now + self.policy.life.min(self.policy.longest_life),
+        );
         let mut tx = self.db.begin();
         // Locks the user's row, so that simultaneous sign-ins count each other's tokens.
         let known = tx
@@ -122,20 +167,55 @@ impl<'d> Tokens<'d> {
         .execute()
         .await?;
         tx.query(
-            "INSERT INTO tokens (id, user_id, prefix, digest, created_at, expires_at, used_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO tokens (id, user_id, name, prefix, digest, created_at, expires_at, used_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
-        .bind(token.id)
+        .bind(id)
         .bind(user_id)
-        .bind(&encoded[..PREFIX_LEN])
-        .bind(digest(&token.secret))
+        .bind(name)
+        .bind(secret.prefix())
+        .bind(secret.digest())
         .bind(now)
-        .bind(token.expires_at)
+        .bind(expires_at)
         .bind(now)
         .execute()
         .await?;
         tx.commit().await?;
-        Ok(token)
+        Ok(IssuedToken::new(id, secret, expires_at))
+    }
+
+    /// The tokens of a user that are still good, the last used first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(&self, user_id: Uuid) -> Result<Vec<TokenInfo>, DbError> {
+        self.db
+            .query(
+                "SELECT id, name, prefix, created_at, expires_at, used_at FROM tokens
+                 WHERE user_id = $1 AND expires_at > $2 ORDER BY used_at DESC, id DESC",
+            )
+            .bind(user_id)
+            .bind(Utc::now())
+            .all()
+            .await
+    }
+
+    /// Ends one token of a user.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`] when the user has none of that identity.
+    pub async fn revoke_of(&self, user_id: Uuid, token_id: Uuid) -> Result<(), DbError> {
+        let gone = self
+            .db
+            .query("DELETE FROM tokens WHERE id = $1 AND user_id = $2")
+            .bind(token_id)
+            .bind(user_id)
+            .execute()
+            .await?;
+        if gone == 0 {
+            return Err(DbError::NotFound);
+        }
+        Ok(())
     }
 
     /// Whom `secret` speaks for: nobody when it is unknown here or has expired, or when its user
@@ -144,18 +224,14 @@ impl<'d> Tokens<'d> {
     /// # Errors
     /// When the database fails; which must be taken as a refusal.
     pub async fn authenticate(&self, secret: &str) -> Result<Option<TokenUser>, DbError> {
-        let Some(prefix) = secret
-            .strip_prefix(MARK)
-            .and_then(|encoded| encoded.get(..PREFIX_LEN))
-            .filter(|prefix| prefix.is_ascii() && !prefix.contains('\0'))
-        else {
+        let Some(prefix) = prefix_of(secret, MARK) else {
             return Ok(None);
         };
         let candidates: Vec<Candidate> = self
             .db
             .query(
                 "SELECT u.id, u.email, u.first_name, u.last_name, u.role, u.active, u.created_at,
-                    t.id AS token_id, t.digest, t.created_at AS issued_at, t.expires_at, t.used_at
+                    u.email_verified_at, t.id AS token_id, t.digest, t.created_at AS issued_at, t.expires_at, t.used_at
                  FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.prefix = $1",
             )
             .bind(prefix)
@@ -218,10 +294,6 @@ impl<'d> Tokens<'d> {
     }
 }
 
-fn digest(secret: &str) -> Vec<u8> {
-    Sha256::digest(secret.as_bytes()).to_vec()
-}
-
 struct Candidate {
     user: User,
     token_id: Uuid,
@@ -235,11 +307,11 @@ impl FromRow for Candidate {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
         Ok(Self {
             user: User::from_row(row)?,
-            token_id: row.field(7, "token_id")?,
-            digest: row.field(8, "digest")?,
-            issued_at: row.field(9, "issued_at")?,
-            expires_at: row.field(10, "expires_at")?,
-            used_at: row.field(11, "used_at")?,
+            token_id: row.field(User::WIDTH, "token_id")?,
+            digest: row.field(User::WIDTH + 1, "digest")?,
+            issued_at: row.field(User::WIDTH + 2, "issued_at")?,
+            expires_at: row.field(User::WIDTH + 3, "expires_at")?,
+            used_at: row.field(User::WIDTH + 4, "used_at")?,
         })
     }
 }

@@ -163,7 +163,6 @@ fn kind(value: &Value) -> &'static str {
 /// The type to tell the server for a value, where no statement is prepared that could infer it.
 pub(super) fn type_of(value: &Value) -> Type {
     match value {
-        Value::Null => Type::UNKNOWN,
         Value::Bool(_) => Type::BOOL,
         Value::I16(_) => Type::INT2,
         Value::I32(_) => Type::INT4,
@@ -171,7 +170,7 @@ pub(super) fn type_of(value: &Value) -> Type {
         Value::F32(_) => Type::FLOAT4,
         Value::F64(_) => Type::FLOAT8,
         // as a literal in quotes: it becomes what stands there
-        Value::Text(_) => Type::UNKNOWN,
+        Value::Null | Value::Text(_) => Type::UNKNOWN,
         Value::Bytes(_) => Type::BYTEA,
         Value::Uuid(_) => Type::UUID,
         Value::DateTime(_) => Type::TIMESTAMPTZ,

@@ -17,7 +17,7 @@ use rusqlite::{
 };
 
 use super::{error::translate, functions::Clock};
-use crate::db::DbError;
+use crate::db::{AUDIT_TABLE, DbError};
 
 /// The first SQLite without the bug that can lose commits when a write-ahead log is reset while
 /// another connection writes (<https://www.sqlite.org/wal.html#walresetbug>).
@@ -184,6 +184,12 @@ fn authorize(context: &AuthContext<'_>, owner: Owner, trusted: bool) -> Authoriz
         | AuthAction::Update { table_name, .. }
         | AuthAction::Delete { table_name }
             if owner == Owner::Application && table_name.starts_with("tenantry_") =>
+        {
+            Authorization::Deny
+        }
+        // what was written down stays as it is
+        AuthAction::Update { table_name, .. } | AuthAction::Delete { table_name }
+            if table_name == AUDIT_TABLE =>
         {
             Authorization::Deny
         }

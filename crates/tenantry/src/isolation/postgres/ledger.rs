@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::{as_owner, ask, ask_one, foreign, say, secure};
 use crate::{
     db::{
-        DbError,
+        AUDIT_TABLE, DbError,
         postgres::{
             Server,
             scope::{CATALOG_SCHEMA, ROWS_SCHEMA, TENANT_COLUMN, literal, quoted},
@@ -183,6 +183,11 @@ fn grants(server: &Server, schema: &str) -> String {
     format!(
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {app};
          REVOKE ALL ON TABLE {schema}.tenantry_migrations FROM {app};
+         DO $$ BEGIN
+             IF to_regclass('{schema}.{AUDIT_TABLE}') IS NOT NULL THEN
+                 REVOKE UPDATE, DELETE ON TABLE {schema}.{AUDIT_TABLE} FROM {app};
+             END IF;
+         END $$;
          GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {app}"
     )
 }

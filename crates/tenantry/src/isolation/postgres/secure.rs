@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Row};
 
 use super::{ask, ask_one};
 use crate::db::{
-    DbError,
+    AUDIT_TABLE, DbError,
     postgres::{
         scope::{ROWS_SCHEMA, TENANT_COLUMN, quoted},
         server::Roles,
@@ -72,7 +72,12 @@ pub(crate) async fn plan(client: &Client, roles: &Roles) -> Result<Vec<Step>, Se
                 what: format!("table {} cannot be used by {}", table.name, roles.app),
                 sql: format!(
                     "REVOKE ALL ON TABLE {name} FROM PUBLIC, {app}; \
-                     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE {name} TO {app}",
+                     GRANT {rights} ON TABLE {name} TO {app}",
+                    rights = if table.name == AUDIT_TABLE {
+                        "SELECT, INSERT"
+                    } else {
+                        "SELECT, INSERT, UPDATE, DELETE"
+                    },
                     name = table.quoted(),
                     app = quoted(&roles.app)
                 ),
@@ -124,7 +129,8 @@ async fn tables(client: &Client, roles: &Roles) -> Result<Vec<Table>, DbError> {
             t.attnum IS NOT NULL, t.atttypid = 'uuid'::regtype, t.attnotnull,
             coalesce(pg_get_expr(d.adbin, d.adrelid) = '{DEFAULT}', false),
             has_table_privilege('{app}', c.oid, 'SELECT') AND has_table_privilege('{app}', c.oid, 'INSERT')
-                AND has_table_privilege('{app}', c.oid, 'UPDATE') AND has_table_privilege('{app}', c.oid, 'DELETE')
+                AND has_table_privilege('{app}', c.oid, 'UPDATE') = (c.relname <> '{AUDIT_TABLE}')
+                AND has_table_privilege('{app}', c.oid, 'DELETE') = (c.relname <> '{AUDIT_TABLE}')
                 AND NOT has_table_privilege('{app}', c.oid, 'TRUNCATE, REFERENCES, TRIGGER'),
             ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = c.oid
                 ORDER BY p.polname),

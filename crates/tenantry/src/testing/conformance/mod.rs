@@ -8,6 +8,7 @@ mod concurrency;
 mod constraints;
 mod lifecycle;
 mod migrations;
+mod people;
 mod scope;
 mod statements;
 mod streams;
@@ -56,6 +57,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         lifecycle::CASES,
         users::CASES,
         tokens::CASES,
+        people::CASES,
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,222 @@
+//! Mail, from a tenant to people.
+//!
+//! ```
+//! # use tenantry::{Tenancy, Tenant, scoped::mail::Message};
+//! fn welcome(tenancy: &Tenancy, tenant: &Tenant) {
+//!     tenancy.mail(tenant).post(Message {
+//!         to: "ann@example.com".into(),
+//!         subject: "Welcome".into(),
+//!         text: "Good to have you here.".into(),
+//!     });
+//! }
+//! ```
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use lettre::message::{
+    Body, Mailbox,
+    header::{ContentTransferEncoding, ContentType},
+};
+use uuid::Uuid;
+
+use crate::tenant::Tenant;
+
+/// A text for one reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The reader's address.
+    pub to: String,
+    /// The subject, on one line.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+}
+
+/// In whose name mail is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sender {
+    /// What readers see: the tenant's name.
+    pub name: String,
+    /// The address that it comes from.
+    pub address: String,
+    /// What keeps one tenant's mail apart from others': its id, or `central`.
+    pub scope: String,
+}
+
+/// Why mail was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MailError {
+    /// An address or the subject cannot be put in a message.
+    #[error("the message cannot be written: {0}")]
+    Malformed(Box<dyn std::error::Error + Send + Sync>),
+    /// It could not be handed over.
+    #[error("the message cannot be sent: {0}")]
+    Transport(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What mail is handed over to.
+pub trait Mailer: Send + Sync + 'static {
+    /// Hands one message over.
+    fn send<'a>(
+        &'a self,
+        sender: &'a Sender,
+        message: Message,
+    ) -> BoxFuture<'a, Result<(), MailError>>;
+}
+
+/// Writes each message to a file of its own, `<folder>/<scope>/<id>.eml`, instead of sending it:
+/// for development and tests. Later ones sort after earlier ones.
+#[derive(Debug, Clone)]
+pub struct EmlFiles {
+    folder: PathBuf,
+}
+
+impl EmlFiles {
+    /// Into this folder, which is made when it is needed.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+}
+
+impl Mailer for EmlFiles {
+    fn send<'a>(
+        &'a self,
+        sender: &'a Sender,
+        message: Message,
+    ) -> BoxFuture<'a, Result<(), MailError>> {
+        Box::pin(async move {
+            let bytes = written(sender, message)?;
+            let folder = self.folder.join(&sender.scope);
+            let write = move || {
+                std::fs::create_dir_all(&folder)?;
+                let name = Uuid::now_v7().to_string();
+                // under another name until it is whole
+                let begun = folder.join(format!("{name}.part"));
+                std::fs::write(&begun, bytes)?;
+                std::fs::rename(begun, folder.join(format!("{name}.eml")))
+            };
+            let written = tokio::task::spawn_blocking(write).await;
+            written
+                .map_err(|error| MailError::Transport(error.into()))?
+                .map_err(|error| MailError::Transport(error.into()))
+        })
+    }
+}
+
+/// The message as it goes over the wire ([RFC 5322](https://www.rfc-editor.org/rfc/rfc5322)).
+///
+/// # Errors
+/// [`MailError::Malformed`] when an address is none.
+pub fn written(sender: &Sender, message: Message) -> Result<Vec<u8>, MailError> {
+    fn malformed(error: impl std::error::Error + Send + Sync + 'static) -> MailError {
+        MailError::Malformed(error.into())
+    }
+    let from = sender.address.parse().map_err(malformed)?;
+    let to = message.to.parse().map_err(malformed)?;
+    let built = lettre::Message::builder()
+        .from(Mailbox::new(Some(on_one_line(&sender.name)), from))
+        .to(Mailbox::new(None, to))
+        .subject(on_one_line(&message.subject))
+        .header(ContentType::TEXT_PLAIN)
+        .body(body(message.text))
+        .map_err(malformed)?;
+    Ok(built.formatted())
+}
+
+/// As it is where that can be, so that links can be read in the file, too: lines of up to 998
+/// plain characters ([RFC 5322](https://www.rfc-editor.org/rfc/rfc5322#section-2.1.1)).
+fn body(text: String) -> Body {
+    let is_plain = |c: char| matches!(c, ' '..='~' | '\t' | '\n');
+    if text.chars().all(is_plain) && text.lines().all(|line| line.len() <= 998) {
+        let lines = text.replace('\n', "\r\n").into_bytes();
+        return Body::dangerous_pre_encoded(lines, ContentTransferEncoding::SevenBit);
+    }
+    Body::new(text)
+}
+
+/// Names may hold anything, headers no ends of lines.
+fn on_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// The mail of one tenant.
+#[derive(Clone)]
+pub struct Mail {
+    sender: Sender,
+    mailer: Arc<dyn Mailer>,
+}
+
+impl Mail {
+    pub(crate) fn of(tenant: &Tenant, address: &str, mailer: &Arc<dyn Mailer>) -> Self {
+        Self {
+            sender: Sender {
+                name: tenant.name().into(),
+                address: address.into(),
+                scope: tenant.id().to_string(),
+            },
+            mailer: mailer.clone(),
+        }
+    }
+
+    /// Hands a message over.
+    ///
+    /// # Errors
+    /// When it cannot be written or handed over.
+    pub async fn send(&self, message: Message) -> Result<(), MailError> {
+        self.mailer.send(&self.sender, message).await
+    }
+
+    /// Hands a message over in the background, so that how long that takes, and whether there was
+    /// anybody to write to, cannot be told from the answer to a request. A failure is logged.
+    pub fn post(self, message: Message) {
+        drop(tokio::spawn(async move {
+            if let Err(error) = self.send(message).await {
+                tracing::error!(scope = %self.sender.scope, %error, "mail was not sent");
+            }
+        }));
+    }
+}
+
+impl fmt::Debug for Mail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mail")
+            .field("sender", &self.sender)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, Sender, written};
+
+    #[test]
+    fn headers_cannot_be_smuggled_in() {
+        let sender = Sender {
+            name: "Ann\r\nBcc: eve@example.com".into(),
+            address: "no-reply@example.com".into(),
+            scope: "x".into(),
+        };
+        let message = |to: &str| Message {
+            to: to.into(),
+            subject: "Hi\r\nBcc: eve@example.com".into(),
+            text: "ä".into(),
+        };
+        let bytes = written(&sender, message("bob@example.com")).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(!text.contains("\nBcc:"), "{text}");
+        let link = format!("http://localhost/?link=tnl_{}", "x".repeat(100));
+        let message_with_link = Message {
+            text: link.clone(),
+            ..message("bob@example.com")
+        };
+        let bytes = written(&sender, message_with_link).unwrap();
+        assert!(String::from_utf8(bytes).unwrap().contains(&link));
+        assert!(written(&sender, message("bob@example.com\r\nBcc: eve@example.com")).is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! What else a tenant has of its own. Each is made from a [`Tenant`](crate::Tenant).
+
+pub mod mail;
