@@ -22,6 +22,7 @@ impl Context {
             .project(A::NAME.replace('-', "_"))
             .tenant_migrations(A::tenant_migrations())
             .central_migrations(A::central_migrations())
+            .mail_address(format!("no-reply@{}", settings.host))
             .pooler(settings.pooler);
         if let Some(url) = &settings.database_url {
             config = config.database_url(url);

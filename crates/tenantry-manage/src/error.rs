@@ -7,6 +7,7 @@ use tenantry::{
     db::DbError,
     lifecycle::{LifecycleError, SeedError},
     migrate::MigrateError,
+    operators::OperatorError,
     tenant::TenantCode,
     users::UserError,
 };
@@ -74,6 +75,9 @@ pub(crate) enum Error {
         /// The address that was looked for.
         email: String,
     },
+    /// No operator has that address.
+    #[error("there is no operator {0}")]
+    NoOperator(String),
     /// There is no deployment in the data folder.
     #[error("nothing is set up in {} yet", .0.display())]
     NotSetUp(PathBuf),
@@ -138,6 +142,9 @@ pub(crate) enum Error {
     /// An account could not be made or changed.
     #[error(transparent)]
     User(#[from] UserError),
+    /// An operator's account could not be made or changed.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     /// A tenant's database cannot be used.
     #[error("{code}: {source}")]
     Tenant {

@@ -49,6 +49,8 @@ impl From<&Error> for Exit {
             | Error::Unsafe(_) => Self::Refused,
             Error::SomeTenants { .. } => Self::Partly,
             Error::NoUser { .. }
+            | Error::NoOperator(_)
+            | Error::Operator(_)
             | Error::Open(_)
             | Error::CodeTaken(_)
             | Error::Lifecycle { .. }

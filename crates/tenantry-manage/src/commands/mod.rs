@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod check;
+mod console;
 mod demo;
 mod migrate;
 mod serve;
@@ -39,6 +40,9 @@ Examples:
     Migrate(migrate::Args),
     /// Look for problems, and tell what mends each; changes nothing
     Check(check::Args),
+    /// Make, list and disable the operators: those who run the deployment
+    #[command(subcommand)]
+    Console(console::Command),
     /// Make and list the users of a tenant, and set their passwords
     #[command(subcommand)]
     User(user::Command),
@@ -59,6 +63,12 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
         Command::Tenant(command) => {
             let tenancy = context.open::<A>().await?;
             let done = tenant::run::<A>(command, context, &tenancy).await;
+            tenancy.close();
+            done
+        }
+        Command::Console(command) => {
+            let tenancy = context.open::<A>().await?;
+            let done = console::run::<A>(command, &tenancy).await;
             tenancy.close();
             done
         }

@@ -26,6 +26,7 @@ impl Error {
             Self::NoUser { tenant, .. } => {
                 format!("`{app} user list --tenant {tenant}` tells which there are")
             }
+            Self::NoOperator(_) => format!("`{app} console user list` tells which there are"),
             Self::NotSetUp(_) => {
                 format!("`{app} migrate --all` sets it up; --data DIR names another place")
             }

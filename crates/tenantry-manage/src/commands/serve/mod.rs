@@ -2,7 +2,7 @@
 
 mod signals;
 
-use std::{future::IntoFuture, num::NonZeroUsize, time::Duration};
+use std::{future::IntoFuture, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use axum::{Router, serve::ListenerExt};
 use tenantry::{Tenancy, routing::Site, tenant::Isolation};
@@ -61,7 +61,8 @@ async fn serve(listener: TcpListener, router: Router, mut signals: Signals) -> R
         // small answers are not to wait for more; without it they only take longer
         drop(connection.set_nodelay(true));
     });
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async {
         drop(stopped.await);
     });
     let mut server = tokio::spawn(server.into_future());
