@@ -7,27 +7,48 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use tenantry::{
-    routing::{CurrentUser, Problem},
-    users::User,
+    routing::{Caller, CurrentUser, Problem},
+    users::{Event, User},
 };
+use uuid::Uuid;
 
 pub(crate) const OWNER: &str = "owner";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const STAFF: &str = "staff";
 
-/// Anybody who works at the shop: may change its products.
-pub(crate) struct Staff(pub(crate) User);
+const WRITE_PRODUCTS: &str = "products:write";
+const READ_USERS: &str = "users:read";
 
-/// Owners and admins: may change the shop and its users.
-pub(crate) struct Manager(pub(crate) User);
+/// What a program's key may be for.
+pub(crate) const SCOPES: &[&str] = &[WRITE_PRODUCTS, READ_USERS];
+
+/// Anybody who works at the shop, or a key for it: may change its products. Whose they are, where it
+/// is somebody.
+pub(crate) struct Staff(pub(crate) Option<Uuid>);
+
+/// Anybody who is signed in, or a key for it: may see who works there.
+pub(crate) struct Colleague;
+
+/// Owners and admins: may change the shop and its users, and see what was done.
+pub(crate) struct Managing(pub(crate) CurrentUser);
 
 /// As [`Staff`], for pages: who is not signed in is sent to where one does.
-pub(crate) struct Editor(pub(crate) User);
+pub(crate) struct Editor(pub(crate) CurrentUser);
 
-async fn with_role<S: Sync>(parts: &mut Parts, state: &S, roles: &[&str]) -> Result<User, Problem> {
+/// Notes that an operator did it, where one stands in for the user.
+pub(crate) fn acting(event: Event, current: &CurrentUser) -> Event {
+    let operator = current.impersonated.as_ref();
+    event.by_operator(operator.map(|by| by.operator.clone()))
+}
+
+async fn with_role<S: Sync>(
+    parts: &mut Parts,
+    state: &S,
+    roles: &[&str],
+) -> Result<CurrentUser, Problem> {
     let current = <CurrentUser as FromRequestParts<S>>::from_request_parts(parts, state).await?;
     if roles.contains(&current.user.role.as_str()) {
-        Ok(current.user)
+        Ok(current)
     } else {
         Err(Problem::forbidden())
     }
@@ -41,13 +62,27 @@ impl<S: Sync> FromRequestParts<S> for Staff {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        with_role(parts, state, &[OWNER, ADMIN, STAFF])
-            .await
-            .map(Self)
+        match <Caller as FromRequestParts<S>>::from_request_parts(parts, state).await? {
+            Caller::User(current) if is_staff(&current.user) => Ok(Self(Some(current.user.id))),
+            Caller::ApiKey(key) if key.has_scope(WRITE_PRODUCTS) => Ok(Self(None)),
+            _ => Err(Problem::forbidden()),
+        }
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Manager {
+impl<S: Sync> FromRequestParts<S> for Colleague {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match <Caller as FromRequestParts<S>>::from_request_parts(parts, state).await? {
+            Caller::User(_) => Ok(Self),
+            Caller::ApiKey(key) if key.has_scope(READ_USERS) => Ok(Self),
+            _ => Err(Problem::forbidden()),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Managing {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -60,7 +95,7 @@ impl<S: Sync> FromRequestParts<S> for Editor {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         match with_role(parts, state, &[OWNER, ADMIN, STAFF]).await {
-            Ok(user) => Ok(Self(user)),
+            Ok(current) => Ok(Self(current)),
             Err(problem) if problem.status() == axum::http::StatusCode::UNAUTHORIZED => {
                 Err(Redirect::to("/sign-in").into_response())
             }

@@ -33,7 +33,7 @@ impl Application for Shop {
     }
 
     fn check_password(password: &str) -> Result<(), SeedError> {
-        validate::password(password)?;
+        validate::new_password(password, &[])?;
         Ok(())
     }
 
@@ -52,6 +52,7 @@ impl Application for Shop {
             SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
         };
         routes()
+            .sessions(&site)
             .into_router(tenancy, resolvers, AppState { site })
             .layer(CsrfLayer::new().with_rejection_response(|_| {
                 Problem::new(

@@ -52,7 +52,7 @@ pub(crate) async fn fill(tenancy: &Tenancy, site: &Site) -> Result<String, SeedE
 }
 
 async fn stock(tenancy: &Tenancy, mut db: TenantDb, shop: Shop) -> Result<(), SeedError> {
-    let mut owner = None;
+    let mut owner: Option<uuid::Uuid> = None;
     for (name, role) in [("Olive", OWNER), ("Stan", STAFF)] {
         let new = NewUser {
             email: format!("{role}@example.com"),
@@ -75,7 +75,6 @@ async fn stock(tenancy: &Tenancy, mut db: TenantDb, shop: Shop) -> Result<(), Se
             code: format!("{}-{number:02}", shop.code.to_uppercase()),
             price: Decimal::new(cents, 2),
         };
-        let owner = owner.ok_or("a shop without an owner")?;
         Product::create(&db, fields, owner)
             .await
             .map_err(|problem| problem.detail().to_owned())?;

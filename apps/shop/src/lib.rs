@@ -10,6 +10,7 @@ mod application;
 mod demo;
 mod health;
 mod listing;
+mod mails;
 mod models;
 mod pages;
 mod routes;

@@ -91,19 +91,25 @@ struct Cursor {
 const DEFAULT_LIMIT: u32 = 50;
 const MOST: u32 = 200;
 
-/// Reads a page.
-pub(crate) async fn page<T: Listed>(
-    tenant: &Tenant,
-    db: &TenantDb,
-    wanted: &Wanted,
-) -> Result<Page<T>, Problem> {
-    let limit = wanted.limit.unwrap_or(DEFAULT_LIMIT);
+/// How many items are wanted of a list.
+pub(crate) fn limit(wanted: Option<u32>) -> Result<u32, Problem> {
+    let limit = wanted.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::invalid_field(
             "limit",
             format!("must be from 1 to {MOST}"),
         ));
     }
+    Ok(limit)
+}
+
+/// Reads a page.
+pub(crate) async fn page<T: Listed>(
+    tenant: &Tenant,
+    db: &TenantDb,
+    wanted: &Wanted,
+) -> Result<Page<T>, Problem> {
+    let limit = limit(wanted.limit)?;
     let (order, descending) = order_of::<T>(wanted)?;
     let order_name = format!("{}{}", if descending { "-" } else { "" }, order.column);
 

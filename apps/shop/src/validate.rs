@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use tenantry::routing::Problem;
+use tenantry::{
+    routing::Problem,
+    users::{PasswordRules, User},
+};
 
 /// Collects what is wrong, field by field.
 #[derive(Debug, Default)]
@@ -75,12 +78,18 @@ pub(crate) fn email(value: &str) -> Result<String, String> {
     }
 }
 
-pub(crate) fn password(value: &str) -> Result<String, String> {
-    match value.chars().count() {
-        ..8 => Err("must have at least 8 characters".into()),
-        257.. => Err("must have at most 256 characters".into()),
-        _ => Ok(value.into()),
-    }
+/// A new password. `known` is what everybody may know of its owner.
+pub(crate) fn new_password(value: &str, known: &[&str]) -> Result<String, String> {
+    let rules = PasswordRules::default();
+    rules
+        .check(value, known)
+        .map_err(|error| error.to_string())?;
+    Ok(value.into())
+}
+
+/// What everybody may know of a user.
+pub(crate) fn known(user: &User) -> [&str; 3] {
+    [&user.email, &user.first_name, &user.last_name]
 }
 
 /// An amount of money: not negative, two decimals, below ten thousand million.

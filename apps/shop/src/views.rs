@@ -116,6 +116,8 @@ pub(crate) struct Viewer {
     pub(crate) role: String,
     /// Whether they may add, change and delete products.
     pub(crate) can_edit: bool,
+    /// The operator who stands in for them, if one does.
+    pub(crate) operator: Option<String>,
 }
 
 /// A product in the list of a storefront.
@@ -181,6 +183,41 @@ pub(crate) struct SignIn {
     pub(crate) email: String,
     /// Why the sign-in was refused.
     pub(crate) error: Option<String>,
+    /// Whether a code of the second factor is asked for.
+    pub(crate) wants_code: bool,
+}
+
+/// A page with a form of few fields, such as what a mailed link opens.
+#[derive(Debug, Template)]
+#[template(path = "step.html")]
+pub(crate) struct Step {
+    /// The shop.
+    pub(crate) shop: ShopView,
+    /// What it is about.
+    pub(crate) title: String,
+    /// What to do, or what was done.
+    pub(crate) lede: String,
+    /// The form; none where nothing is left to do.
+    pub(crate) form: Option<StepForm>,
+}
+
+/// The form of a [`Step`].
+#[derive(Debug, Default)]
+pub(crate) struct StepForm {
+    /// Where it goes.
+    pub(crate) action: &'static str,
+    /// What the link carries, if it came by one.
+    pub(crate) link: Option<String>,
+    /// What the button says.
+    pub(crate) button: &'static str,
+    /// Whether it asks for an address.
+    pub(crate) email: bool,
+    /// Whether it asks for a new password.
+    pub(crate) password: bool,
+    /// Whether it asks for a name, and the name as last submitted.
+    pub(crate) first_name: Option<String>,
+    /// What was wrong.
+    pub(crate) errors: FieldErrors,
 }
 
 /// The form that adds or edits a product.

@@ -1,6 +1,11 @@
 //! The JSON API: a file for each thing it is about.
 
+pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod auth;
+pub(crate) mod invitations;
+pub(crate) mod keys;
+pub(crate) mod operators;
 pub(crate) mod products;
 pub(crate) mod shop;
 pub(crate) mod shops;

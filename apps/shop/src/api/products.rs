@@ -54,7 +54,7 @@ pub(crate) async fn create(
     Json(new): Json<NewProduct>,
 ) -> Result<Response> {
     let fields = validated(&new.name, &new.code, new.price.0)?;
-    let product = Product::create(&db, fields, by.id).await?;
+    let product = Product::create(&db, fields, by).await?;
     let location = [(header::LOCATION, format!("/api/products/{}", product.id))];
     Ok((StatusCode::CREATED, location, Json(product)).into_response())
 }

@@ -5,12 +5,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
-    routing::{Json, Problem, Result},
+    routing::{ClientAddress, Json, Problem, Result},
+    users::{Audit, Event},
 };
 use uuid::Uuid;
 
 use crate::{
-    access::Manager,
+    access::{Managing, acting},
     models::profile::{Profile, ProfileChange},
     validate::{self, Errors},
 };
@@ -60,10 +61,11 @@ pub(crate) async fn show(tenant: Tenant, db: TenantDb) -> Result<Json<ShopShown>
 }
 
 pub(crate) async fn update(
-    Manager(_): Manager,
+    Managing(current): Managing,
     tenancy: Tenancy,
     tenant: Tenant,
-    db: TenantDb,
+    mut db: TenantDb,
+    address: ClientAddress,
     Json(changed): Json<ChangedShop>,
 ) -> Result<Json<ShopShown>> {
     let mut errors = Errors::default();
@@ -90,6 +92,8 @@ pub(crate) async fn update(
             .await
             .map_err(Problem::from)?;
     }
+    let event = acting(Event::new("shop-changed", &current.user), &current);
+    Audit::on(&mut db).record(event.from(address.0)).await?;
     let name = name.unwrap_or_else(|| tenant.name().into());
     Ok(shown(&tenant, name, profile))
 }

@@ -89,7 +89,13 @@ fn validated(new: NewShop) -> Result<(TenantCode, String, NewUser)> {
     let code = errors.check("code", TenantCode::new(&new.code));
     let name = errors.check("name", validate::text(&new.name, 200));
     let email = errors.check("owner.email", validate::email(&new.owner.email));
-    let password = errors.check("owner.password", validate::password(&new.owner.password));
+    let password = errors.check(
+        "owner.password",
+        validate::new_password(
+            &new.owner.password,
+            &[&new.owner.email, &new.owner.first_name],
+        ),
+    );
     let first_name = errors.check(
         "owner.first_name",
         validate::text(&new.owner.first_name, 100),

@@ -9,13 +9,13 @@ use serde::Deserialize;
 use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
-    routing::{CurrentUser, Json, Path, Problem, Query, Result},
-    users::{NewUser, User, UserChange, Users},
+    routing::{ClientAddress, Json, Path, Problem, Query, Result},
+    users::{Audit, Event, NewUser, User, UserChange, Users},
 };
 use uuid::Uuid;
 
 use crate::{
-    access::{ADMIN, Manager, OWNER, STAFF},
+    access::{ADMIN, Colleague, Managing, OWNER, STAFF, acting},
     listing::{self, Page, Wanted},
     models::staff::{Person, lock_owners, require_an_owner},
     validate::{self, Errors},
@@ -42,7 +42,7 @@ pub(crate) struct PersonChange {
 }
 
 pub(crate) async fn list(
-    _: CurrentUser,
+    _: Colleague,
     tenant: Tenant,
     db: TenantDb,
     Query(wanted): Query<Wanted>,
@@ -51,7 +51,7 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn show(
-    _: CurrentUser,
+    _: Colleague,
     mut db: TenantDb,
     Path(id): Path<Uuid>,
 ) -> Result<Json<Person>> {
@@ -60,15 +60,17 @@ pub(crate) async fn show(
 }
 
 pub(crate) async fn create(
-    Manager(by): Manager,
+    Managing(current): Managing,
     tenancy: Tenancy,
-    mut db: TenantDb,
+    db: TenantDb,
+    address: ClientAddress,
     Json(new): Json<NewPerson>,
 ) -> Result<Response> {
     let role = new.role.unwrap_or_else(|| STAFF.into());
     let mut errors = Errors::default();
     let email = errors.check("email", validate::email(&new.email));
-    let password = errors.check("password", validate::password(&new.password));
+    let known = [new.email.as_str(), &new.first_name];
+    let password = errors.check("password", validate::new_password(&new.password, &known));
     let first_name = errors.check("first_name", validate::text(&new.first_name, 100));
     let last_name = errors.check("last_name", validate::optional_text(&new.last_name, 100));
     let role = errors.check("role", known_role(&role));
@@ -77,7 +79,7 @@ pub(crate) async fn create(
     else {
         return Err(errors.into());
     };
-    may_touch(&by, &role)?;
+    may_touch(&current.user, &role)?;
     let new = NewUser {
         email,
         password,
@@ -85,15 +87,22 @@ pub(crate) async fn create(
         last_name,
         role,
     };
-    let user = Users::on(&mut db).create(tenancy.passwords(), new).await?;
+    let hash = tenancy.passwords().hash(&new.password).await?;
+    let mut tx = db.begin();
+    let user = Users::on(&mut tx).create_hashed(new, hash).await?;
+    let event = acting(Event::new("user-created", &current.user), &current);
+    let event = event.about_user(&user).detail(&user.role);
+    Audit::on(&mut tx).record(event.from(address.0)).await?;
+    tx.commit().await?;
     let location = [(header::LOCATION, format!("/api/users/{}", user.id))];
     Ok((StatusCode::CREATED, location, Json(Person::from(user))).into_response())
 }
 
 pub(crate) async fn update(
-    Manager(by): Manager,
+    Managing(current): Managing,
     tenancy: Tenancy,
     mut db: TenantDb,
+    address: ClientAddress,
     Path(id): Path<Uuid>,
     Json(change): Json<PersonChange>,
 ) -> Result<Json<Person>> {
@@ -105,7 +114,9 @@ pub(crate) async fn update(
         };
     let change = UserChange {
         email: check("email", change.email, validate::email),
-        password: check("password", change.password, validate::password),
+        password: check("password", change.password, |password| {
+            validate::new_password(password, &[])
+        }),
         first_name: check("first_name", change.first_name, |name| {
             validate::text(name, 100)
         }),
@@ -116,36 +127,66 @@ pub(crate) async fn update(
         active: change.active,
     };
     errors.finish()?;
-    may_touch(&by, &user.role)?;
+    may_touch(&current.user, &user.role)?;
     if let Some(role) = &change.role {
-        may_touch(&by, role)?;
+        may_touch(&current.user, role)?;
     }
+    let hash = match &change.password {
+        Some(password) => Some(tenancy.passwords().hash(password).await?),
+        None => None,
+    };
+    let detail = changes(&user, &change);
     let mut tx = db.begin();
     lock_owners(&mut tx).await?;
-    let user = Users::on(&mut tx)
-        .change(tenancy.passwords(), id, change)
-        .await?;
+    let user = Users::on(&mut tx).change_hashed(id, change, hash).await?;
     require_an_owner(&mut tx).await?;
+    let event = acting(Event::new("user-changed", &current.user), &current);
+    let event = event.about_user(&user).detail(detail).from(address.0);
+    Audit::on(&mut tx).record(event).await?;
     tx.commit().await?;
     Ok(Json(user.into()))
 }
 
+/// What is changed, in words: a password by no more than that.
+fn changes(before: &User, change: &UserChange) -> String {
+    let mut said = Vec::new();
+    let mut differs = |what: &str, old: &str, new: &Option<String>| {
+        if let Some(new) = new.as_ref().filter(|new| *new != old) {
+            said.push(format!("{what}: {old} -> {new}"));
+        }
+    };
+    differs("role", &before.role, &change.role);
+    differs("email", &before.email, &change.email);
+    differs("first name", &before.first_name, &change.first_name);
+    differs("last name", &before.last_name, &change.last_name);
+    let active = change.active.map(|active| active.to_string());
+    differs("active", &before.active.to_string(), &active);
+    if change.password.is_some() {
+        said.push("password".into());
+    }
+    said.join(", ")
+}
+
 pub(crate) async fn delete(
-    Manager(by): Manager,
+    Managing(current): Managing,
     mut db: TenantDb,
+    address: ClientAddress,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
     let user = Users::on(&mut db).get(id).await?;
-    may_touch(&by, &user.role)?;
+    may_touch(&current.user, &user.role)?;
     let mut tx = db.begin();
     lock_owners(&mut tx).await?;
     Users::on(&mut tx).delete(id).await?;
     require_an_owner(&mut tx).await?;
+    let event = acting(Event::new("user-deleted", &current.user), &current);
+    let event = event.about_user(&user).from(address.0);
+    Audit::on(&mut tx).record(event).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn known_role(role: &str) -> Result<String, String> {
+pub(crate) fn known_role(role: &str) -> Result<String, String> {
     if [OWNER, ADMIN, STAFF].contains(&role) {
         Ok(role.into())
     } else {
@@ -154,7 +195,7 @@ fn known_role(role: &str) -> Result<String, String> {
 }
 
 /// Whether `by` may make or change somebody with that role.
-fn may_touch(by: &User, role: &str) -> Result<()> {
+pub(crate) fn may_touch(by: &User, role: &str) -> Result<()> {
     if role == OWNER && by.role != OWNER {
         return Err(Problem::forbidden());
     }

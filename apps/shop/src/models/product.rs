@@ -76,14 +76,14 @@ impl Product {
     pub(crate) async fn create(
         db: &TenantDb,
         fields: ProductFields,
-        added_by: Uuid,
+        added_by: Option<Uuid>,
     ) -> Result<Self, Problem> {
         let product = Self {
             id: Uuid::now_v7(),
             name: fields.name,
             code: fields.code,
             price: fields.price,
-            added_by: Some(added_by),
+            added_by,
             added_on: Utc::now().trunc_subsecs(6),
         };
         db.query(&format!(

@@ -24,6 +24,7 @@ pub(crate) struct Person {
     role: String,
     active: bool,
     created_at: chrono::DateTime<chrono::Utc>,
+    email_verified: bool,
 }
 
 impl From<User> for Person {
@@ -36,6 +37,7 @@ impl From<User> for Person {
             role: user.role,
             active: user.active,
             created_at: user.created_at,
+            email_verified: user.email_verified_at.is_some(),
         }
     }
 }
@@ -48,7 +50,7 @@ impl FromRow for Person {
 
 impl Listed for Person {
     const TABLE: &'static str = "users";
-    const COLUMNS: &'static str = "id, email, first_name, last_name, role, active, created_at";
+    const COLUMNS: &'static str = User::COLUMNS;
     const SEARCHED: &'static [&'static str] = &["email", "first_name", "last_name"];
     const ORDERS: &'static [OrderBy<Self>] = &[
         OrderBy::text("email", |person| Value::from(&person.email)),

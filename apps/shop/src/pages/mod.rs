@@ -2,8 +2,10 @@
 
 pub(crate) mod assets;
 pub(crate) mod landing;
+pub(crate) mod links;
 pub(crate) mod products;
 pub(crate) mod sign_in;
+pub(crate) mod stand_in;
 pub(crate) mod storefront;
 
 use askama::Template;
@@ -14,8 +16,7 @@ use axum::{
 use tenantry::{
     Tenant,
     db::TenantDb,
-    routing::{self, Result},
-    users::User,
+    routing::{self, CurrentUser, Result},
 };
 
 use crate::{
@@ -59,11 +60,12 @@ async fn shop_view(tenant: &Tenant, db: &TenantDb) -> Result<ShopView> {
     })
 }
 
-fn viewer(user: &User) -> Viewer {
+fn viewer(current: &CurrentUser) -> Viewer {
     Viewer {
-        name: user.first_name.clone(),
-        role: user.role.clone(),
-        can_edit: access::is_staff(user),
+        name: current.user.first_name.clone(),
+        role: current.user.role.clone(),
+        can_edit: access::is_staff(&current.user),
+        operator: current.impersonated.as_ref().map(|by| by.operator.clone()),
     }
 }
 

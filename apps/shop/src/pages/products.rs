@@ -8,8 +8,7 @@ use serde::Deserialize;
 use tenantry::{
     Tenant,
     db::TenantDb,
-    routing::{Form, Path, Problem, Result},
-    users::User,
+    routing::{CurrentUser, Form, Path, Problem, Result},
 };
 use uuid::Uuid;
 
@@ -29,13 +28,17 @@ pub(crate) struct Submitted {
     price: String,
 }
 
-pub(crate) async fn blank(Editor(user): Editor, tenant: Tenant, db: TenantDb) -> Result<Response> {
+pub(crate) async fn blank(
+    Editor(current): Editor,
+    tenant: Tenant,
+    db: TenantDb,
+) -> Result<Response> {
     let empty = Submitted::default();
     form(
         StatusCode::OK,
         &tenant,
         &db,
-        &user,
+        &current,
         None,
         empty,
         FieldErrors::default(),
@@ -44,7 +47,7 @@ pub(crate) async fn blank(Editor(user): Editor, tenant: Tenant, db: TenantDb) ->
 }
 
 pub(crate) async fn edit(
-    Editor(user): Editor,
+    Editor(current): Editor,
     tenant: Tenant,
     db: TenantDb,
     Path(id): Path<Uuid>,
@@ -59,7 +62,7 @@ pub(crate) async fn edit(
         StatusCode::OK,
         &tenant,
         &db,
-        &user,
+        &current,
         Some(id),
         fields,
         FieldErrors::default(),
@@ -68,20 +71,20 @@ pub(crate) async fn edit(
 }
 
 pub(crate) async fn create(
-    Editor(user): Editor,
+    Editor(current): Editor,
     tenant: Tenant,
     db: TenantDb,
     Form(submitted): Form<Submitted>,
 ) -> Result<Response> {
     let made = match read(&submitted) {
-        Ok(fields) => Product::create(&db, fields, user.id).await,
+        Ok(fields) => Product::create(&db, fields, Some(current.user.id)).await,
         Err(problem) => Err(problem),
     };
-    saved(made, &tenant, &db, &user, None, submitted).await
+    saved(made, &tenant, &db, &current, None, submitted).await
 }
 
 pub(crate) async fn update(
-    Editor(user): Editor,
+    Editor(current): Editor,
     tenant: Tenant,
     db: TenantDb,
     Path(id): Path<Uuid>,
@@ -92,7 +95,7 @@ pub(crate) async fn update(
         Ok(fields) => Product::update(&db, id, fields.into()).await,
         Err(problem) => Err(problem),
     };
-    saved(changed, &tenant, &db, &user, Some(id), submitted).await
+    saved(changed, &tenant, &db, &current, Some(id), submitted).await
 }
 
 pub(crate) async fn delete(
@@ -121,7 +124,7 @@ async fn saved(
     outcome: Result<Product>,
     tenant: &Tenant,
     db: &TenantDb,
-    user: &User,
+    current: &CurrentUser,
     id: Option<Uuid>,
     submitted: Submitted,
 ) -> Result<Response> {
@@ -130,7 +133,7 @@ async fn saved(
         Err(problem) => problem,
     };
     match form_errors(&problem, "is the code of another product") {
-        Some(errors) => form(problem.status(), tenant, db, user, id, submitted, errors).await,
+        Some(errors) => form(problem.status(), tenant, db, current, id, submitted, errors).await,
         None => Err(problem),
     }
 }
@@ -139,14 +142,14 @@ async fn form(
     status: StatusCode,
     tenant: &Tenant,
     db: &TenantDb,
-    user: &User,
+    current: &CurrentUser,
     id: Option<Uuid>,
     fields: Submitted,
     errors: FieldErrors,
 ) -> Result<Response> {
     let page = ProductForm {
         shop: shop_view(tenant, db).await?,
-        viewer: viewer(user),
+        viewer: viewer(current),
         id: id.map(|id| id.to_string()),
         name: fields.name,
         code: fields.code,

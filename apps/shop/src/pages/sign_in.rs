@@ -1,25 +1,26 @@
 //! Signing in and out, in a browser.
 
 use axum::{
-    extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
 use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
-    routing::{CurrentUser, Form, Problem, Result, SESSION_COOKIE, Site},
-    users::{SignInError, Tokens, Users},
+    routing::{BrowserSession, ClientAddress, CurrentUser, Form, Problem, Result},
+    users::{Attempt, Audit, Event, SignInError},
 };
 
 use super::{html, shop_view};
-use crate::views::SignIn;
+use crate::{access::acting, views::SignIn};
 
 #[derive(Deserialize)]
 pub(crate) struct Submitted {
     email: String,
     password: String,
+    #[serde(default)]
+    code: String,
 }
 
 pub(crate) async fn show(tenant: Tenant, db: TenantDb) -> Result<Response> {
@@ -27,6 +28,7 @@ pub(crate) async fn show(tenant: Tenant, db: TenantDb) -> Result<Response> {
         shop: shop_view(&tenant, &db).await?,
         email: String::new(),
         error: None,
+        wants_code: false,
     };
     html(StatusCode::OK, &page)
 }
@@ -34,48 +36,53 @@ pub(crate) async fn show(tenant: Tenant, db: TenantDb) -> Result<Response> {
 pub(crate) async fn sign_in(
     tenancy: Tenancy,
     tenant: Tenant,
-    mut db: TenantDb,
-    State(site): State<Site>,
+    db: TenantDb,
+    session: BrowserSession,
+    address: ClientAddress,
     Form(submitted): Form<Submitted>,
 ) -> Result<Response> {
-    let signed_in = Users::on(&mut db)
-        .sign_in(tenancy.passwords(), &submitted.email, &submitted.password)
-        .await;
-    match signed_in {
+    let attempt = Attempt {
+        email: &submitted.email,
+        password: &submitted.password,
+        code: Some(submitted.code.as_str()).filter(|code| !code.is_empty()),
+        address: address.0,
+    };
+    let refusal = match tenancy.sign_in(&tenant, attempt).await {
         Ok(user) => {
-            let token = Tokens::on(&db).issue(user.id).await?;
-            let cookie = [(
-                header::SET_COOKIE,
-                cookie(&site, &token.secret, 90 * 86_400),
-            )];
-            Ok((cookie, Redirect::to("/")).into_response())
+            session.sign_in(user.id).await?;
+            return Ok(Redirect::to("/").into_response());
         }
-        Err(SignInError::InvalidCredentials) => {
-            let page = SignIn {
-                shop: shop_view(&tenant, &db).await?,
-                email: submitted.email,
-                error: Some(Problem::invalid_credentials().detail().into()),
-            };
-            html(StatusCode::UNAUTHORIZED, &page)
-        }
-        Err(error) => Err(error.into()),
-    }
+        Err(SignInError::Db(error)) => return Err(error.into()),
+        Err(refusal) => refusal,
+    };
+    let wants_code = matches!(refusal, SignInError::SecondFactor);
+    let problem = Problem::from(refusal);
+    let error = if wants_code && submitted.code.is_empty() {
+        "Type the code that your authenticator shows, or a recovery code."
+    } else {
+        problem.detail()
+    };
+    let page = SignIn {
+        shop: shop_view(&tenant, &db).await?,
+        email: submitted.email,
+        error: Some(error.to_owned()),
+        wants_code,
+    };
+    html(problem.status(), &page)
 }
 
+/// Also where an operator ends standing in for somebody.
 pub(crate) async fn sign_out(
     current: Option<CurrentUser>,
-    db: TenantDb,
-    State(site): State<Site>,
+    mut db: TenantDb,
+    session: BrowserSession,
 ) -> Result<Response> {
-    if let Some(current) = current {
-        Tokens::on(&db).revoke(current.token_id).await?;
+    if let Some(current) = &current
+        && current.impersonated.is_some()
+    {
+        let event = acting(Event::new("impersonation-ended", &current.user), current);
+        Audit::on(&mut db).record(event).await?;
     }
-    let cookie = [(header::SET_COOKIE, cookie(&site, "", 0))];
-    Ok((cookie, Redirect::to("/")).into_response())
-}
-
-/// Without a domain: it goes to this shop's host and no other.
-fn cookie(site: &Site, value: &str, max_age: u32) -> String {
-    let secure = if site.is_https() { "; Secure" } else { "" };
-    format!("{SESSION_COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}")
+    session.sign_out().await?;
+    Ok(Redirect::to("/").into_response())
 }

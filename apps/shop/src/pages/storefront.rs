@@ -42,7 +42,7 @@ pub(crate) async fn show(
     let names = first_names(&db).await?;
     let storefront = Storefront {
         shop: shop_view(&tenant, &db).await?,
-        viewer: current.map(|current| viewer(&current.user)),
+        viewer: current.map(|current| viewer(&current)),
         products: page
             .items
             .into_iter()

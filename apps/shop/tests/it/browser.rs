@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{PASSWORD, Server, Shop, shared, unique};
+use crate::support::{PASSWORD, Server, Shop, session_in, shared, unique};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -375,7 +375,7 @@ async fn what_is_wrong_with_a_form_stands_beside_its_fields() {
 async fn a_form_on_another_shops_page_cannot_post_to_this_one() {
     let server = shared();
     let (ours, theirs) = (Shop::open(&server).await, Shop::open(&server).await);
-    let signed_in = ours.by_host().cookie(&ours.owner.token).browser();
+    let signed_in = ours.owners_browser().await;
     let spade = [("name", "Spade"), ("code", "S"), ("price", "1")];
     for (origin, site) in [
         (Some(url(&server, &theirs.code)), None),
@@ -423,11 +423,7 @@ async fn a_session_is_its_hosts_alone() {
         "{cookie}"
     );
     assert!(!cookie.to_lowercase().contains("domain"), "{cookie}");
-    let token = cookie
-        .strip_prefix("session=")
-        .and_then(|rest| rest.split(';').next())
-        .unwrap();
-    let browser = shop.by_host().browser().cookie(token);
+    let browser = shop.by_host().browser().cookie(&session_in(&answer));
     browser.get("/products/new").await.page(200);
     let left = browser.form("/sign-out", &[]).await;
     left.redirects_to("/");

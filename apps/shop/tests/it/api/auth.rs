@@ -28,6 +28,7 @@ async fn a_login_gives_a_token_that_says_who_one_is() {
         "role",
         "active",
         "created_at",
+        "email_verified",
     ];
     has_fields(&answer["user"], &fields);
 
@@ -38,11 +39,14 @@ async fn a_login_gives_a_token_that_says_who_one_is() {
             .with("authorization", &format!("{scheme} {token}"));
         assert_eq!(by.get("/api/auth/me").await.is(200).json(), answer["user"]);
     }
-    shop.by_host()
-        .cookie(token)
-        .get("/api/auth/me")
-        .await
-        .is(200);
+    let session = shop.session_of(&shop.owner).await;
+    let browser = shop.by_host().cookie(&session);
+    browser.get("/api/auth/me").await.is(200);
+    // neither is good in the other's place
+    let crossed = shop.by_host().cookie(token).get("/api/auth/me").await;
+    crossed.problem(401, "authentication-required");
+    let crossed = shop.by_host().bearer(&session).get("/api/auth/me").await;
+    crossed.problem(401, "invalid-token");
 }
 
 #[tokio::test]

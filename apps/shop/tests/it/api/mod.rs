@@ -2,6 +2,7 @@
 
 mod auth;
 mod lists;
+mod people;
 mod products;
 mod shops;
 mod users;

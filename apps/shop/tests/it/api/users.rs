@@ -29,6 +29,7 @@ async fn users_are_made_shown_changed_and_removed() {
         "role",
         "active",
         "created_at",
+        "email_verified",
     ];
     has_fields(&ann, &fields);
     is_now(&ann["created_at"]);

@@ -244,7 +244,7 @@ async fn characters_that_no_text_should_have_are_refused() {
             .await
             .invalid(&["name", "profile.tagline"]);
         let fields = [("name", bad), ("code", bad), ("price", "1")];
-        let editor = shop.by_host().cookie(&shop.owner.token).browser();
+        let editor = shop.owners_browser().await;
         editor.form("/products", &fields).await.page(422);
     }
     // while these are text, and come back as they went
@@ -385,7 +385,7 @@ async fn a_code_has_one_spelling() {
 #[tokio::test]
 async fn forms_that_lack_fields_are_refused_like_json() {
     let shop = Shop::shared().await;
-    let editor = shop.by_host().cookie(&shop.owner.token).browser();
+    let editor = shop.owners_browser().await;
     let visitor = shop.by_host().browser();
     visitor.form("/sign-in", &[("email", "x")]).await.page(422);
     editor.form("/products", &[]).await.page(422);

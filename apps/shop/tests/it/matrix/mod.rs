@@ -13,13 +13,44 @@ use tenantry::routing::{Kind, RouteInfo};
 
 use self::table::{
     EXCEPTIONS, Entry, MATRIX, Of,
-    Who::{Anyone, SignedIn},
-    product, user,
+    Who::{Anyone, Operator, SignedIn},
+    invitation, key, product, user,
 };
 
 use crate::support::{
-    A_SECOND, Answer, Client, Payload, Person, Place, Server, Shop, shared, unique, until,
+    A_SECOND, Answer, Client, PASSWORD, Pass, Payload, Person, Place, Server, Shop, link_in_mail,
+    shared, text, unique, until,
 };
+
+/// What the owner is signed in with, for those who are refused before anybody looks at it.
+fn pass_of(shop: &Shop) -> Pass {
+    Pass {
+        token: shop.owner.token.clone(),
+        session: "none".into(),
+    }
+}
+
+/// An operator of the deployment, signed in.
+async fn operator(server: &std::sync::Arc<Server>) -> Client {
+    let email = format!("{}@operators.example.com", unique("kim"));
+    let create = [
+        "console",
+        "user",
+        "create",
+        &email,
+        "--name",
+        "Kim",
+        "--role",
+        "support",
+        "--password-stdin",
+    ];
+    server.place().run_with_input(&create, PASSWORD).ok();
+    let login = json!({ "email": email, "password": PASSWORD });
+    let answer = server.central().post("/api/operators/login", login).await;
+    server
+        .central()
+        .bearer(&text(&answer.is(200).json()["token"]))
+}
 
 #[test]
 fn every_route_is_tried() {
@@ -90,7 +121,7 @@ impl Neighbours {
         }
     }
 
-    async fn object(&self, we: &Client, of: Of, word: &str) -> Object {
+    async fn object(&self, we: &Client, person: &Person, of: Of, word: &str) -> Object {
         let (path, new) = match of {
             Of::Nothing => {
                 return Object {
@@ -100,11 +131,67 @@ impl Neighbours {
             }
             Of::Product => ("/api/products", product(&self.ours, word)),
             Of::User => ("/api/users", user(&self.ours, word)),
+            Of::Key => ("/api/keys", key(&self.ours, word)),
+            Of::Invitation | Of::InvitationLink => ("/api/invitations", invitation(word)),
+            _ => return self.credential(we, of, &person.email).await,
         };
         let made = we.send("POST", path, new).await.is(201).json();
+        let id = match of {
+            Of::InvitationLink => link_in_mail(&self.ours, &format!("{word}@example.com")).await,
+            _ => text(&made["id"]),
+        };
         Object {
-            id: made["id"].as_str().unwrap().into(),
+            id,
             mark: word.into(),
+        }
+    }
+
+    /// What we could be signed in with, or be mailed.
+    async fn credential(&self, we: &Client, of: Of, email: &str) -> Object {
+        let ours = &self.ours;
+        let login = || json!({ "email": email, "password": PASSWORD });
+        let latest = async |list: &str| {
+            let list = we.get(list).await.is(200).json();
+            text(&list["items"][0]["id"])
+        };
+        let id = match of {
+            Of::Token => latest("/api/auth/tokens").await,
+            Of::Session => latest("/api/auth/sessions").await,
+            Of::Refresh => {
+                let pair = ours.visitor().post("/api/auth/jwt", login()).await.is(200);
+                text(&pair.json()["refresh"])
+            }
+            Of::PasswordLink => {
+                let asked = json!({ "email": email });
+                let answer = ours
+                    .visitor()
+                    .post("/api/auth/password/forgot", asked)
+                    .await;
+                answer.is(202);
+                link_in_mail(ours, email).await
+            }
+            Of::EmailLink => {
+                let asked = we
+                    .send("POST", "/api/auth/email/verify", Payload::Nothing)
+                    .await;
+                asked.is(202);
+                link_in_mail(ours, email).await
+            }
+            Of::StandInLink => {
+                let wanted = json!({ "tenant": ours.code, "email": email, "reason": "to try" });
+                let link = operator(ours.server()).await;
+                let link = link
+                    .post("/api/operators/impersonations", wanted)
+                    .await
+                    .is(201);
+                let url = text(&link.json()["url"]);
+                url.split_once("?link=").unwrap().1.to_owned()
+            }
+            other => panic!("{other:?} is no credential"),
+        };
+        Object {
+            mark: id.clone(),
+            id,
         }
     }
 
@@ -143,47 +230,60 @@ async fn nothing_of_a_tenant_is_reached_from_another() {
 
 async fn try_across(world: &Neighbours, entry: &Entry) {
     let Neighbours { ours, theirs, .. } = world;
-    let our_token = ours.log_in(&ours.owner).await;
-    let we = ours.visitor().bearer(&our_token);
-    let object = world.object(&we, entry.of, &unique("quagga")).await;
+    // somebody new each time: some routes end what one is signed in with
+    let us = ours.hire("admin").await;
+    let our_pass = ours.pass(&us).await;
+    let we = ours.visitor().bearer(&our_pass.token);
+    let object = world.object(&we, &us, entry.of, &unique("quagga")).await;
     let before = Neighbours::our_things(&we).await;
-    let own_id = object.id.as_str();
-    let missing = uuid::Uuid::now_v7().to_string();
+    let own_id = match entry.of {
+        Of::Nothing => us.email.as_str(),
+        _ => object.id.as_str(),
+    };
+    let missing = entry.of.missing();
     let word = unique("attempt");
     let theirs_by = [theirs.visitor(), theirs.by_host()];
 
     for tenant in &theirs_by {
         // nobody
-        let nobody = entry.by(tenant, own_id, (entry.body)(ours, &word)).await;
+        let nobody = entry
+            .by(tenant, own_id, entry.body(ours, &word, own_id))
+            .await;
         world.nothing_of_ours_in(&nobody, &object);
         // we, as far as our token tells
-        let known_to_us = entry.signed_in(tenant, &our_token);
+        let known_to_us = entry.signed_in(tenant, &our_pass);
         let stranger = entry
-            .by(&known_to_us, own_id, (entry.body)(ours, &word))
+            .by(&known_to_us, own_id, entry.body(ours, &word, own_id))
             .await;
         world.nothing_of_ours_in(&stranger, &object);
         if entry.who == SignedIn {
             entry.not_let_in(&nobody, "authentication-required");
             entry.not_let_in(&stranger, "invalid-token");
-            let with_cookie = tenant.cookie(&our_token);
+            // a session that is none here is nobody
+            let with_cookie = tenant.cookie(&our_pass.session);
             let stranger = entry
-                .by(&with_cookie, own_id, (entry.body)(ours, &word))
+                .by(&with_cookie, own_id, entry.body(ours, &word, own_id))
                 .await;
-            entry.not_let_in(&stranger, "invalid-token");
+            entry.not_let_in(&stranger, "authentication-required");
         }
         // they, with an id of ours
-        let their_token = theirs.log_in(&theirs.owner).await;
-        let they = entry.signed_in(tenant, &their_token);
+        let them = theirs.hire("admin").await;
+        let they = entry.signed_in(tenant, &theirs.pass(&them).await);
         if entry.of != Of::Nothing {
-            let foreign = entry.by(&they, own_id, (entry.body)(theirs, &word)).await;
+            let foreign = entry
+                .by(&they, own_id, entry.body(theirs, &word, own_id))
+                .await;
             world.nothing_of_ours_in(&foreign, &object);
-            entry.refused(&foreign, 404, "not-found");
-            let none = entry.by(&they, &missing, (entry.body)(theirs, &word)).await;
+            let (status, slug) = entry.of.refusal();
+            entry.refused(&foreign, status, slug);
+            let none = entry
+                .by(&they, &missing, entry.body(theirs, &word, &missing))
+                .await;
             foreign.same_as(&none);
         }
         // and as they should
         if entry.of == Of::Nothing {
-            let their_own = (entry.body)(theirs, &unique("their-own"));
+            let their_own = entry.body(theirs, &unique("their-own"), &them.email);
             let right = entry.by(&they, "", their_own).await.is(entry.success);
             world.nothing_of_ours_in(&right, &object);
         }
@@ -199,10 +299,10 @@ async fn try_across(world: &Neighbours, entry: &Entry) {
     // the control: all of it is possible for us
     let we = match entry.who {
         Anyone => ours.visitor(),
-        SignedIn => entry.signed_in(&ours.visitor(), &our_token),
+        SignedIn | Operator => entry.signed_in(&ours.visitor(), &our_pass),
     };
     let control = entry
-        .by(&we, own_id, (entry.body)(ours, &unique("control")))
+        .by(&we, own_id, entry.body(ours, &unique("control"), own_id))
         .await;
     control.is(entry.success);
 }
@@ -284,9 +384,9 @@ async fn a_tenants_routes_are_nowhere_without_it() {
     let id = uuid::Uuid::now_v7().to_string();
     for entry in MATRIX {
         for client in &nobody {
-            let client = entry.signed_in(client, &deleted.owner.token);
+            let client = entry.signed_in(client, &pass_of(&deleted));
             let answer = entry
-                .by(&client, &id, (entry.body)(&deleted, &unique("nobody")))
+                .by(&client, &id, entry.body(&deleted, &unique("nobody"), &id))
                 .await;
             entry.refused(&answer, 404, "tenant-not-found");
         }
@@ -296,7 +396,7 @@ async fn a_tenants_routes_are_nowhere_without_it() {
         .iter()
         .filter(|entry| entry.kind == Kind::Tenant && !on_both(entry))
     {
-        let body = (entry.body)(&deleted, &unique("nobody"));
+        let body = entry.body(&deleted, &unique("nobody"), &id);
         let answer = entry.by(&server.central(), &id, body).await;
         entry.refused(&answer, 404, "tenant-required");
     }
@@ -308,17 +408,27 @@ async fn central_routes_are_not_on_a_tenants_host() {
     let on_both = |entry: &Entry| entry.path == "/";
     for entry in MATRIX.iter().filter(|entry| entry.kind == Kind::Central) {
         let code = unique("central");
-        let body = || (entry.body)(&shop, &code);
+        let body = || entry.body(&shop, &code, &shop.owner.email);
         for client in [shop.visitor(), shop.by_host()] {
             if !on_both(entry) {
                 let answer = entry.by(&client, "", body()).await;
                 entry.refused(&answer, 404, "not-found");
             }
         }
-        entry
-            .by(&shop.server().central(), "", body())
-            .await
-            .is(entry.success);
+        let central = shop.server().central();
+        if entry.who == Operator {
+            let nobody = entry.by(&central, "", body()).await;
+            nobody.problem(401, "authentication-required");
+            let owner = entry
+                .by(&central.bearer(&shop.owner.token), "", body())
+                .await;
+            owner.problem(401, "invalid-token");
+        }
+        let central = match entry.who {
+            Operator => operator(shop.server()).await,
+            _ => central,
+        };
+        entry.by(&central, "", body()).await.is(entry.success);
     }
 }
 
@@ -328,10 +438,10 @@ async fn two_tenants_in_one_request_are_a_conflict() {
     let (one, other) = (Shop::open(&server).await, Shop::open(&server).await);
     let id = uuid::Uuid::now_v7().to_string();
     for entry in MATRIX.iter().filter(|entry| entry.kind == Kind::Tenant) {
-        let both = entry.signed_in(&one.by_host(), &one.owner.token);
+        let both = entry.signed_in(&one.by_host(), &pass_of(&one));
         let both = both.with("tenant-code", &other.code);
         let answer = entry
-            .by(&both, &id, (entry.body)(&one, &unique("both")))
+            .by(&both, &id, entry.body(&one, &unique("both"), &id))
             .await;
         entry.refused(&answer, 400, "tenant-conflict");
     }
@@ -355,9 +465,9 @@ async fn a_suspended_tenant_answers_503_within_a_second_and_only_until_resumed()
     .await;
     for entry in MATRIX.iter().filter(|entry| entry.kind == Kind::Tenant) {
         for client in [stopped.visitor(), stopped.by_host()] {
-            let client = entry.signed_in(&client, &stopped.owner.token);
+            let client = entry.signed_in(&client, &pass_of(&stopped));
             let answer = entry
-                .by(&client, id, (entry.body)(&stopped, &unique("stopped")))
+                .by(&client, id, entry.body(&stopped, &unique("stopped"), id))
                 .await;
             entry.refused(&answer, 503, "tenant-suspended");
         }

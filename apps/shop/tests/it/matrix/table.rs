@@ -4,25 +4,70 @@ use serde_json::json;
 use tenantry::routing::Kind;
 
 use self::Who::{Anyone, SignedIn};
-use crate::support::{Answer, Client, Payload, Shop};
+use crate::support::{Answer, Client, PASSWORD, Pass, Payload, Shop};
 
 /// Who may make a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who {
     Anyone,
     SignedIn,
+    /// One of those who run the deployment.
+    Operator,
 }
 
-/// What the `{id}` in a path is of.
+/// What the `{id}` in a path is of, or what the body carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Of {
     Nothing,
     Product,
     User,
+    Key,
+    Invitation,
+    Token,
+    Session,
+    /// From here on, secrets.
+    InvitationLink,
+    PasswordLink,
+    EmailLink,
+    StandInLink,
+    Refresh,
 }
 
-/// Makes the body of a request out of the shop that it is good for and a word of its own.
-pub(super) type Body = fn(&Shop, &str) -> Payload;
+impl Of {
+    fn is_secret(self) -> bool {
+        use Of::{EmailLink, InvitationLink, PasswordLink, Refresh, StandInLink};
+        [
+            InvitationLink,
+            PasswordLink,
+            EmailLink,
+            StandInLink,
+            Refresh,
+        ]
+        .contains(&self)
+    }
+
+    /// One that nobody has.
+    pub(super) fn missing(self) -> String {
+        if self.is_secret() {
+            format!("tnl_{}", "x".repeat(43))
+        } else {
+            uuid::Uuid::now_v7().to_string()
+        }
+    }
+
+    /// What is said of another tenant's, and of one that nobody has.
+    pub(super) fn refusal(self) -> (u16, &'static str) {
+        if self.is_secret() {
+            (401, "invalid-token")
+        } else {
+            (404, "not-found")
+        }
+    }
+}
+
+/// Makes the body of a request out of the shop that it is good for, a word of its own, and what it
+/// is [of](Of): an id, a secret, or the address of whoever asks.
+pub(super) type Body = fn(&Shop, &str, &str) -> Payload;
 
 pub(super) struct Entry {
     pub(super) kind: Kind,
@@ -30,7 +75,7 @@ pub(super) struct Entry {
     pub(super) path: &'static str,
     pub(super) who: Who,
     pub(super) of: Of,
-    pub(super) body: Body,
+    body: Body,
     /// The answer to somebody who may.
     pub(super) success: u16,
 }
@@ -44,6 +89,13 @@ const fn central(method: &'static str, path: &'static str, body: Body, success: 
         of: Of::Nothing,
         body,
         success,
+    }
+}
+
+const fn operator(method: &'static str, path: &'static str, body: Body, success: u16) -> Entry {
+    Entry {
+        who: Who::Operator,
+        ..central(method, path, body, success)
     }
 }
 
@@ -70,6 +122,13 @@ pub(super) const MATRIX: &[Entry] = &[
     central("GET", "/", nothing, 200),
     central("POST", "/shops", shop_form, 201),
     central("POST", "/api/shops", shop, 201),
+    central("POST", "/api/operators/login", wrong_login, 401),
+    operator("POST", "/api/operators/logout", nothing, 204),
+    operator("GET", "/api/operators/me", nothing, 200),
+    operator("POST", "/api/operators/totp", nothing, 200),
+    operator("POST", "/api/operators/totp/confirm", wrong_code, 422),
+    operator("POST", "/api/operators/impersonations", stand_in, 201),
+    operator("GET", "/api/operators/audit", nothing, 200),
     tenant("GET", "/", Anyone, Of::Nothing, nothing, 200),
     tenant("GET", "/sign-in", Anyone, Of::Nothing, nothing, 200),
     tenant("POST", "/sign-in", Anyone, Of::Nothing, login_form, 303),
@@ -107,6 +166,214 @@ pub(super) const MATRIX: &[Entry] = &[
         empty_form,
         303,
     ),
+    tenant("GET", "/forgot-password", Anyone, Of::Nothing, nothing, 200),
+    tenant(
+        "POST",
+        "/forgot-password",
+        Anyone,
+        Of::Nothing,
+        address_form,
+        202,
+    ),
+    tenant(
+        "GET",
+        "/reset-password?link={id}",
+        Anyone,
+        Of::PasswordLink,
+        nothing,
+        200,
+    ),
+    tenant(
+        "POST",
+        "/reset-password",
+        Anyone,
+        Of::PasswordLink,
+        password_form,
+        200,
+    ),
+    tenant(
+        "GET",
+        "/invitation?link={id}",
+        Anyone,
+        Of::InvitationLink,
+        nothing,
+        200,
+    ),
+    tenant(
+        "POST",
+        "/invitation",
+        Anyone,
+        Of::InvitationLink,
+        join_form,
+        201,
+    ),
+    tenant("GET", "/confirm-email", Anyone, Of::Nothing, nothing, 200),
+    tenant(
+        "POST",
+        "/confirm-email",
+        Anyone,
+        Of::EmailLink,
+        link_form,
+        200,
+    ),
+    tenant("GET", "/impersonate", Anyone, Of::Nothing, nothing, 200),
+    tenant(
+        "POST",
+        "/impersonate",
+        Anyone,
+        Of::StandInLink,
+        link_form,
+        303,
+    ),
+    tenant("POST", "/api/auth/jwt", Anyone, Of::Nothing, login, 200),
+    tenant(
+        "POST",
+        "/api/auth/jwt/refresh",
+        Anyone,
+        Of::Refresh,
+        refresh,
+        200,
+    ),
+    tenant(
+        "GET",
+        "/api/auth/tokens",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        200,
+    ),
+    tenant(
+        "DELETE",
+        "/api/auth/tokens/{id}",
+        SignedIn,
+        Of::Token,
+        nothing,
+        204,
+    ),
+    tenant(
+        "GET",
+        "/api/auth/sessions",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        200,
+    ),
+    tenant(
+        "DELETE",
+        "/api/auth/sessions/{id}",
+        SignedIn,
+        Of::Session,
+        nothing,
+        204,
+    ),
+    tenant(
+        "POST",
+        "/api/auth/password",
+        SignedIn,
+        Of::Nothing,
+        new_password,
+        204,
+    ),
+    tenant(
+        "POST",
+        "/api/auth/password/forgot",
+        Anyone,
+        Of::Nothing,
+        address,
+        202,
+    ),
+    tenant(
+        "POST",
+        "/api/auth/password/reset",
+        Anyone,
+        Of::PasswordLink,
+        password,
+        204,
+    ),
+    tenant(
+        "POST",
+        "/api/auth/email",
+        SignedIn,
+        Of::Nothing,
+        new_address,
+        202,
+    ),
+    tenant(
+        "POST",
+        "/api/auth/email/verify",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        202,
+    ),
+    tenant(
+        "POST",
+        "/api/auth/email/confirm",
+        Anyone,
+        Of::EmailLink,
+        link,
+        200,
+    ),
+    tenant(
+        "POST",
+        "/api/auth/totp",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        200,
+    ),
+    tenant(
+        "POST",
+        "/api/auth/totp/confirm",
+        SignedIn,
+        Of::Nothing,
+        wrong_code,
+        422,
+    ),
+    tenant(
+        "DELETE",
+        "/api/auth/totp",
+        SignedIn,
+        Of::Nothing,
+        proof,
+        204,
+    ),
+    tenant(
+        "GET",
+        "/api/invitations",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        200,
+    ),
+    tenant(
+        "POST",
+        "/api/invitations",
+        SignedIn,
+        Of::Nothing,
+        invited,
+        201,
+    ),
+    tenant(
+        "POST",
+        "/api/invitations/accept",
+        Anyone,
+        Of::InvitationLink,
+        join,
+        201,
+    ),
+    tenant(
+        "DELETE",
+        "/api/invitations/{id}",
+        SignedIn,
+        Of::Invitation,
+        nothing,
+        204,
+    ),
+    tenant("GET", "/api/keys", SignedIn, Of::Nothing, nothing, 200),
+    tenant("POST", "/api/keys", SignedIn, Of::Nothing, new_key, 201),
+    tenant("DELETE", "/api/keys/{id}", SignedIn, Of::Key, nothing, 204),
+    tenant("GET", "/api/audit", SignedIn, Of::Nothing, nothing, 200),
     tenant("GET", "/api/shop", Anyone, Of::Nothing, nothing, 200),
     tenant("PATCH", "/api/shop", SignedIn, Of::Nothing, tagline, 200),
     tenant("POST", "/api/auth/login", Anyone, Of::Nothing, login, 200),
@@ -128,7 +395,7 @@ pub(super) const MATRIX: &[Entry] = &[
     ),
     tenant("GET", "/api/auth/me", SignedIn, Of::Nothing, nothing, 200),
     tenant("GET", "/api/users", SignedIn, Of::Nothing, nothing, 200),
-    tenant("POST", "/api/users", SignedIn, Of::Nothing, user, 201),
+    tenant("POST", "/api/users", SignedIn, Of::Nothing, new_user, 201),
     tenant("GET", "/api/users/{id}", SignedIn, Of::User, nothing, 200),
     tenant(
         "PATCH",
@@ -147,7 +414,14 @@ pub(super) const MATRIX: &[Entry] = &[
         204,
     ),
     tenant("GET", "/api/products", Anyone, Of::Nothing, nothing, 200),
-    tenant("POST", "/api/products", SignedIn, Of::Nothing, product, 201),
+    tenant(
+        "POST",
+        "/api/products",
+        SignedIn,
+        Of::Nothing,
+        new_product,
+        201,
+    ),
     tenant(
         "GET",
         "/api/products/{id}",
@@ -161,7 +435,7 @@ pub(super) const MATRIX: &[Entry] = &[
         "/api/products/{id}",
         SignedIn,
         Of::Product,
-        product,
+        new_product,
         200,
     ),
     tenant(
@@ -169,7 +443,7 @@ pub(super) const MATRIX: &[Entry] = &[
         "/api/products/{id}",
         SignedIn,
         Of::Product,
-        product,
+        new_product,
         200,
     ),
     tenant(
@@ -206,15 +480,15 @@ pub(super) const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-fn nothing(_: &Shop, _: &str) -> Payload {
+fn nothing(_: &Shop, _: &str, _: &str) -> Payload {
     Payload::Nothing
 }
 
-fn empty_form(_: &Shop, _: &str) -> Payload {
+fn empty_form(_: &Shop, _: &str, _: &str) -> Payload {
     Payload::Form(Vec::new())
 }
 
-fn shop(_: &Shop, word: &str) -> Payload {
+fn shop(_: &Shop, word: &str, _: &str) -> Payload {
     Payload::Json(json!({
         "code": word,
         "name": word,
@@ -222,7 +496,7 @@ fn shop(_: &Shop, word: &str) -> Payload {
     }))
 }
 
-fn shop_form(_: &Shop, word: &str) -> Payload {
+fn shop_form(_: &Shop, word: &str, _: &str) -> Payload {
     let word = word.to_owned();
     Payload::Form(vec![
         ("name", word.clone()),
@@ -233,20 +507,20 @@ fn shop_form(_: &Shop, word: &str) -> Payload {
     ])
 }
 
-fn login(shop: &Shop, _: &str) -> Payload {
-    Payload::Json(json!({ "email": shop.owner.email, "password": shop.owner.password }))
+fn login(_: &Shop, _: &str, email: &str) -> Payload {
+    Payload::Json(json!({ "email": email, "password": PASSWORD }))
 }
 
-fn login_form(shop: &Shop, _: &str) -> Payload {
-    let owner = &shop.owner;
-    Payload::Form(vec![
-        ("email", owner.email.clone()),
-        ("password", owner.password.clone()),
-    ])
+fn login_form(_: &Shop, _: &str, email: &str) -> Payload {
+    Payload::Form(vec![("email", email.into()), ("password", PASSWORD.into())])
 }
 
-fn tagline(_: &Shop, word: &str) -> Payload {
+fn tagline(_: &Shop, word: &str, _: &str) -> Payload {
     Payload::Json(json!({ "profile": { "tagline": word } }))
+}
+
+fn new_user(shop: &Shop, word: &str, _: &str) -> Payload {
+    user(shop, word)
 }
 
 pub(super) fn user(_: &Shop, word: &str) -> Payload {
@@ -255,15 +529,19 @@ pub(super) fn user(_: &Shop, word: &str) -> Payload {
     }))
 }
 
-fn first_name(_: &Shop, word: &str) -> Payload {
+fn first_name(_: &Shop, word: &str, _: &str) -> Payload {
     Payload::Json(json!({ "first_name": word }))
+}
+
+fn new_product(shop: &Shop, word: &str, _: &str) -> Payload {
+    product(shop, word)
 }
 
 pub(super) fn product(_: &Shop, word: &str) -> Payload {
     Payload::Json(json!({ "name": word, "code": word, "price": "3.00" }))
 }
 
-fn product_form(_: &Shop, word: &str) -> Payload {
+fn product_form(_: &Shop, word: &str, _: &str) -> Payload {
     let word = word.to_owned();
     Payload::Form(vec![
         ("name", word.clone()),
@@ -272,7 +550,103 @@ fn product_form(_: &Shop, word: &str) -> Payload {
     ])
 }
 
+fn new_key(shop: &Shop, word: &str, _: &str) -> Payload {
+    key(shop, word)
+}
+
+pub(super) fn key(_: &Shop, word: &str) -> Payload {
+    Payload::Json(json!({ "name": word, "scopes": ["products:write"] }))
+}
+
+fn invited(_: &Shop, word: &str, _: &str) -> Payload {
+    invitation(word)
+}
+
+pub(super) fn invitation(word: &str) -> Payload {
+    Payload::Json(json!({ "email": format!("{word}@example.com"), "role": "staff" }))
+}
+
+fn address(_: &Shop, _: &str, email: &str) -> Payload {
+    Payload::Json(json!({ "email": email }))
+}
+
+fn address_form(_: &Shop, _: &str, email: &str) -> Payload {
+    let email = if email.is_empty() {
+        "owner@example.com"
+    } else {
+        email
+    };
+    Payload::Form(vec![("email", email.into())])
+}
+
+fn link(_: &Shop, _: &str, secret: &str) -> Payload {
+    Payload::Json(json!({ "link": secret }))
+}
+
+fn link_form(_: &Shop, _: &str, secret: &str) -> Payload {
+    Payload::Form(vec![("link", secret.into())])
+}
+
+fn refresh(_: &Shop, _: &str, secret: &str) -> Payload {
+    Payload::Json(json!({ "refresh": secret }))
+}
+
+fn password(_: &Shop, _: &str, secret: &str) -> Payload {
+    Payload::Json(json!({ "link": secret, "password": "quite another one" }))
+}
+
+fn password_form(_: &Shop, _: &str, secret: &str) -> Payload {
+    let password = "quite another one".to_owned();
+    Payload::Form(vec![("link", secret.into()), ("password", password)])
+}
+
+fn join(_: &Shop, word: &str, secret: &str) -> Payload {
+    Payload::Json(json!({
+        "link": secret, "password": "quite another one", "first_name": word,
+    }))
+}
+
+fn join_form(_: &Shop, word: &str, secret: &str) -> Payload {
+    Payload::Form(vec![
+        ("link", secret.into()),
+        ("password", "quite another one".into()),
+        ("first_name", word.into()),
+    ])
+}
+
+fn new_password(_: &Shop, _: &str, _: &str) -> Payload {
+    Payload::Json(json!({ "current": PASSWORD, "new": "quite another one" }))
+}
+
+fn new_address(_: &Shop, word: &str, _: &str) -> Payload {
+    let email = format!("{word}@new.example.com");
+    Payload::Json(json!({ "email": email, "password": PASSWORD }))
+}
+
+fn wrong_code(_: &Shop, _: &str, _: &str) -> Payload {
+    Payload::Json(json!({ "code": "000000" }))
+}
+
+/// The second factor is taken away where there is none, too.
+fn proof(_: &Shop, _: &str, _: &str) -> Payload {
+    Payload::Json(json!({ "password": PASSWORD, "code": "000000" }))
+}
+
+fn wrong_login(_: &Shop, _: &str, email: &str) -> Payload {
+    Payload::Json(json!({ "email": email, "password": "no operator has this" }))
+}
+
+fn stand_in(shop: &Shop, _: &str, _: &str) -> Payload {
+    Payload::Json(json!({
+        "tenant": shop.code, "email": shop.owner.email, "reason": "to try it",
+    }))
+}
+
 impl Entry {
+    pub(super) fn body(&self, shop: &Shop, word: &str, of: &str) -> Payload {
+        (self.body)(shop, word, of)
+    }
+
     pub(super) fn is_page(&self) -> bool {
         !self.path.starts_with("/api/")
     }
@@ -290,11 +664,11 @@ impl Entry {
     }
 
     /// The client with the token as that kind of client shows it.
-    pub(super) fn signed_in(&self, client: &Client, token: &str) -> Client {
+    pub(super) fn signed_in(&self, client: &Client, pass: &Pass) -> Client {
         if self.is_page() {
-            client.cookie(token)
+            client.cookie(&pass.session)
         } else {
-            client.bearer(token)
+            client.bearer(&pass.token)
         }
     }
 
@@ -319,6 +693,7 @@ impl Entry {
     }
 
     pub(super) fn name(&self) -> (&str, &str, Kind) {
-        (self.method, self.path, self.kind)
+        let path = self.path.split('?').next().unwrap_or(self.path);
+        (self.method, path, self.kind)
     }
 }

@@ -14,7 +14,9 @@ pub(crate) use client::{Client, Payload};
 pub(crate) use place::{Place, Setup, on_files};
 pub(crate) use raw::{Reply, exchange, get_with_hosts};
 pub(crate) use server::{Server, shared};
-pub(crate) use shop::{PASSWORD, Person, Shop, log_in, opening, text, unique};
+pub(crate) use shop::{
+    PASSWORD, Pass, Person, Shop, link_in_mail, log_in, opening, session_in, text, unique,
+};
 
 /// What one process changes, every other must obey within this.
 pub(crate) const A_SECOND: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use std::sync::{
 
 use serde_json::{Value, json};
 
-use super::{Client, Server};
+use super::{Answer, Client, Server};
 
 /// The password of everybody whose password does not matter.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -32,6 +32,13 @@ pub(crate) struct Person {
     pub(crate) email: String,
     pub(crate) password: String,
     pub(crate) token: String,
+}
+
+/// What somebody is signed in with: programs show one, browsers the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Pass {
+    pub(crate) token: String,
+    pub(crate) session: String,
 }
 
 impl Shop {
@@ -93,6 +100,31 @@ impl Shop {
         log_in(&self.visitor(), &person.email, &person.password).await
     }
 
+    /// Signs somebody in with a browser, and returns what its cookie holds.
+    pub(crate) async fn session_of(&self, person: &Person) -> String {
+        let fields = [
+            ("email", person.email.as_str()),
+            ("password", &person.password),
+        ];
+        let answer = self.by_host().browser().form("/sign-in", &fields).await;
+        answer.redirects_to("/");
+        session_in(&answer)
+    }
+
+    /// The owner, in a browser.
+    pub(crate) async fn owners_browser(&self) -> Client {
+        let session = self.session_of(&self.owner).await;
+        self.by_host().browser().cookie(&session)
+    }
+
+    /// Both of what somebody may be signed in with.
+    pub(crate) async fn pass(&self, person: &Person) -> Pass {
+        Pass {
+            token: self.log_in(person).await,
+            session: self.session_of(person).await,
+        }
+    }
+
     /// Adds somebody of that role, and signs them in.
     pub(crate) async fn hire(&self, role: &str) -> Person {
         let (email, password) = (format!("{}@example.com", unique(role)), PASSWORD);
@@ -133,6 +165,42 @@ pub(crate) async fn log_in(shop: &Client, email: &str, password: &str) -> String
     let login = json!({ "email": email, "password": password });
     let answer = shop.post("/api/auth/login", login).await.is(200).json();
     text(&answer["token"])
+}
+
+/// What the latest mail of a shop to that address has in its link; awaited, as mail goes out beside
+/// the answer.
+pub(crate) async fn link_in_mail(shop: &Shop, to: &str) -> String {
+    let folder = shop.server.place().data().join("mail").join(&shop.id);
+    for _ in 0..200 {
+        let mut mails: Vec<_> = std::fs::read_dir(&folder)
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|kind| kind == "eml"))
+            .collect();
+        mails.sort();
+        let link = mails.iter().rev().find_map(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let is_theirs = text.contains(&format!("To: {to}\r\n"));
+            let (_, link) = text.split_once("?link=").filter(|_| is_theirs)?;
+            Some(link.split_whitespace().next()?.to_owned())
+        });
+        if let Some(link) = link {
+            return link;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("no link was mailed to {to}")
+}
+
+/// The session that an answer gives to the browser.
+#[track_caller]
+pub(crate) fn session_in(answer: &Answer) -> String {
+    let cookie = answer.header("set-cookie").expect(&answer.asked);
+    let session = cookie
+        .strip_prefix("session=")
+        .and_then(|rest| rest.split(';').next());
+    session.expect(cookie).to_owned()
 }
 
 pub(crate) fn text(value: &Value) -> String {

@@ -1,0 +1,224 @@
+//! What mailed links open, and where one is asked for.
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Deserialize;
+use tenantry::{
+    Tenancy, Tenant,
+    db::TenantDb,
+    routing::{ClientAddress, Form, Problem, Query, Result, Site},
+    users::{Links, Purpose},
+};
+
+use super::{form_errors, html, shop_view};
+use crate::{
+    api::{
+        account,
+        invitations::{self, Acceptance},
+    },
+    views::{FieldErrors, Step, StepForm},
+};
+
+#[derive(Deserialize)]
+pub(crate) struct Link {
+    #[serde(default)]
+    link: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Address {
+    email: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Password {
+    #[serde(default)]
+    link: String,
+    password: String,
+}
+
+async fn page(
+    status: StatusCode,
+    tenant: &Tenant,
+    db: &TenantDb,
+    (title, lede): (&str, &str),
+    form: Option<StepForm>,
+) -> Result<Response> {
+    let step = Step {
+        shop: shop_view(tenant, db).await?,
+        title: title.into(),
+        lede: lede.into(),
+        form,
+    };
+    html(status, &step)
+}
+
+/// What is wrong, beside the form's fields; or another problem than the form's.
+fn refused(problem: Problem) -> Result<(StatusCode, FieldErrors)> {
+    match form_errors(&problem, "") {
+        Some(errors) => Ok((problem.status(), errors)),
+        None => Err(problem),
+    }
+}
+
+const FORGOTTEN: (&str, &str) = (
+    "Forgot your password?",
+    "Say which address you sign in with, and a link to set a new one is mailed there.",
+);
+
+fn address_form(errors: FieldErrors) -> StepForm {
+    StepForm {
+        action: "/forgot-password",
+        button: "Mail me a link",
+        email: true,
+        errors,
+        ..StepForm::default()
+    }
+}
+
+pub(crate) async fn forgotten(tenant: Tenant, db: TenantDb) -> Result<Response> {
+    let form = address_form(FieldErrors::default());
+    page(StatusCode::OK, &tenant, &db, FORGOTTEN, Some(form)).await
+}
+
+pub(crate) async fn ask_for_password(
+    tenancy: Tenancy,
+    tenant: Tenant,
+    db: TenantDb,
+    State(site): State<Site>,
+    Form(Address { email }): Form<Address>,
+) -> Result<Response> {
+    if let Err(problem) = account::ask_for_password(&tenancy, &tenant, &db, &site, &email).await {
+        let (status, errors) = refused(problem)?;
+        return page(status, &tenant, &db, FORGOTTEN, Some(address_form(errors))).await;
+    }
+    let done = (
+        "Look into your mail",
+        "If somebody here has that address, a link is on its way to it.",
+    );
+    page(StatusCode::ACCEPTED, &tenant, &db, done, None).await
+}
+
+const NEW_PASSWORD: (&str, &str) = (
+    "Set a new password",
+    "It is the one you sign in with from now on. Wherever you are signed in, that ends.",
+);
+
+fn password_form(link: String, errors: FieldErrors) -> StepForm {
+    StepForm {
+        action: "/reset-password",
+        link: Some(link),
+        button: "Set password",
+        password: true,
+        errors,
+        ..StepForm::default()
+    }
+}
+
+pub(crate) async fn new_password(
+    tenant: Tenant,
+    db: TenantDb,
+    Query(Link { link }): Query<Link>,
+) -> Result<Response> {
+    Links::on(&db)
+        .look_at(Purpose::ResetPassword, &link)
+        .await?;
+    let form = password_form(link, FieldErrors::default());
+    page(StatusCode::OK, &tenant, &db, NEW_PASSWORD, Some(form)).await
+}
+
+pub(crate) async fn set_password(
+    tenancy: Tenancy,
+    tenant: Tenant,
+    db: TenantDb,
+    address: ClientAddress,
+    Form(Password { link, password }): Form<Password>,
+) -> Result<Response> {
+    let set = account::set_password(&tenancy, &tenant, db.clone(), address, &link, &password).await;
+    if let Err(problem) = set {
+        let (status, errors) = refused(problem)?;
+        let form = password_form(link, errors);
+        return page(status, &tenant, &db, NEW_PASSWORD, Some(form)).await;
+    }
+    let done = ("Your password is set", "You can sign in with it now.");
+    page(StatusCode::OK, &tenant, &db, done, None).await
+}
+
+const INVITED: (&str, &str) = (
+    "Join this shop",
+    "Choose a password, and say what you are called.",
+);
+
+fn invitation_form(link: String, first_name: String, errors: FieldErrors) -> StepForm {
+    StepForm {
+        action: "/invitation",
+        link: Some(link),
+        button: "Join",
+        password: true,
+        first_name: Some(first_name),
+        errors,
+        ..StepForm::default()
+    }
+}
+
+pub(crate) async fn invited(
+    tenant: Tenant,
+    db: TenantDb,
+    Query(Link { link }): Query<Link>,
+) -> Result<Response> {
+    Links::on(&db).look_at(Purpose::Invitation, &link).await?;
+    let form = invitation_form(link, String::new(), FieldErrors::default());
+    page(StatusCode::OK, &tenant, &db, INVITED, Some(form)).await
+}
+
+pub(crate) async fn join(
+    tenancy: Tenancy,
+    tenant: Tenant,
+    db: TenantDb,
+    address: ClientAddress,
+    Form(acceptance): Form<Acceptance>,
+) -> Result<Response> {
+    let (link, first_name) = (acceptance.link.clone(), acceptance.first_name.clone());
+    if let Err(problem) = invitations::join(&tenancy, db.clone(), address, acceptance).await {
+        let (status, errors) = refused(problem)?;
+        let form = invitation_form(link, first_name, errors);
+        return page(status, &tenant, &db, INVITED, Some(form)).await;
+    }
+    let done = (
+        "Welcome",
+        "You can sign in now, with the address this was mailed to.",
+    );
+    page(StatusCode::CREATED, &tenant, &db, done, None).await
+}
+
+pub(crate) async fn email(
+    tenant: Tenant,
+    db: TenantDb,
+    Query(Link { link }): Query<Link>,
+) -> Result<Response> {
+    let what = (
+        "Confirm your address",
+        "This shows that the address the link was mailed to is yours.",
+    );
+    let form = StepForm {
+        action: "/confirm-email",
+        link: Some(link),
+        button: "It is mine",
+        ..StepForm::default()
+    };
+    page(StatusCode::OK, &tenant, &db, what, Some(form)).await
+}
+
+pub(crate) async fn confirm_email(
+    tenancy: Tenancy,
+    tenant: Tenant,
+    db: TenantDb,
+    address: ClientAddress,
+    Form(Link { link }): Form<Link>,
+) -> Result<Response> {
+    account::use_email_link(&tenancy, &tenant, db.clone(), address, &link).await?;
+    let done = (
+        "Your address is confirmed",
+        "It is the one you sign in with.",
+    );
+    page(StatusCode::OK, &tenant, &db, done, None).await
+}
