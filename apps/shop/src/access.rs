@@ -41,6 +41,15 @@ pub(crate) fn acting(event: Event, current: &CurrentUser) -> Event {
     event.by_operator(operator.map(|by| by.operator.clone()))
 }
 
+/// Refuses an operator who stands in for the user what would outlast that: accounts, passwords,
+/// keys.
+pub(crate) fn in_person(current: &CurrentUser) -> Result<(), Problem> {
+    match current.impersonated {
+        Some(_) => Err(Problem::forbidden()),
+        None => Ok(()),
+    }
+}
+
 async fn with_role<S: Sync>(
     parts: &mut Parts,
     state: &S,

@@ -11,7 +11,12 @@ use tenantry::{
     users::{Attempt, Audit, Event, Links, Purpose, SecondFactors, UserChange, Users},
 };
 
-use crate::{access::acting, mails, models::staff::Person, validate};
+use crate::{
+    access::{acting, in_person},
+    mails,
+    models::staff::Person,
+    validate,
+};
 
 #[derive(Deserialize)]
 pub(crate) struct NewPassword {
@@ -29,9 +34,7 @@ async fn confirm(
     code: Option<&str>,
     address: ClientAddress,
 ) -> Result<()> {
-    if current.impersonated.is_some() {
-        return Err(Problem::forbidden());
-    }
+    in_person(current)?;
     let attempt = Attempt {
         email: &current.user.email,
         password,
@@ -229,9 +232,7 @@ pub(crate) async fn begin_totp(
     tenant: Tenant,
     db: TenantDb,
 ) -> Result<Json<NewFactor>> {
-    if current.impersonated.is_some() {
-        return Err(Problem::forbidden());
-    }
+    in_person(&current)?;
     let factor = SecondFactors::on(&db)
         .begin(&current.user, tenant.name())
         .await?
@@ -254,6 +255,7 @@ pub(crate) async fn confirm_totp(
     address: ClientAddress,
     Json(Code { code }): Json<Code>,
 ) -> Result<Json<RecoveryCodes>> {
+    in_person(&current)?;
     let recovery_codes = SecondFactors::on(&db)
         .confirm(current.user.id, &code)
         .await?

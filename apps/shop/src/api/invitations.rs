@@ -16,7 +16,7 @@ use super::{
     users::{known_role, may_touch},
 };
 use crate::{
-    access::{Managing, STAFF, acting},
+    access::{Managing, STAFF, acting, in_person},
     mails,
     models::staff::Person,
     validate::{self, Errors},
@@ -72,6 +72,7 @@ pub(crate) async fn create(
     State(site): State<Site>,
     Json(wanted): Json<Wanted>,
 ) -> Result<(StatusCode, Json<Sent>)> {
+    in_person(&current)?;
     let mut errors = Errors::default();
     let email = errors.check("email", validate::email(&wanted.email));
     let role = wanted.role.unwrap_or_else(|| STAFF.into());

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::auth::Items;
 use crate::{
-    access::{Managing, SCOPES, acting},
+    access::{Managing, SCOPES, acting, in_person},
     validate::{self, Errors},
 };
 
@@ -68,6 +68,7 @@ pub(crate) async fn create(
     address: ClientAddress,
     Json(wanted): Json<WantedKey>,
 ) -> Result<(StatusCode, Json<MadeKey>)> {
+    in_person(&current)?;
     let mut errors = Errors::default();
     let name = errors.check("name", validate::text(&wanted.name, 100));
     if wanted.scopes.is_empty() {

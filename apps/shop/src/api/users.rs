@@ -15,7 +15,7 @@ use tenantry::{
 use uuid::Uuid;
 
 use crate::{
-    access::{ADMIN, Colleague, Managing, OWNER, STAFF, acting},
+    access::{ADMIN, Colleague, Managing, OWNER, STAFF, acting, in_person},
     listing::{self, Page, Wanted},
     models::staff::{Person, lock_owners, require_an_owner},
     validate::{self, Errors},
@@ -66,6 +66,7 @@ pub(crate) async fn create(
     address: ClientAddress,
     Json(new): Json<NewPerson>,
 ) -> Result<Response> {
+    in_person(&current)?;
     let role = new.role.unwrap_or_else(|| STAFF.into());
     let mut errors = Errors::default();
     let email = errors.check("email", validate::email(&new.email));
@@ -128,6 +129,9 @@ pub(crate) async fn update(
     };
     errors.finish()?;
     may_touch(&current.user, &user.role)?;
+    if change.password.is_some() || change.email.is_some() || change.role.is_some() {
+        in_person(&current)?;
+    }
     if let Some(role) = &change.role {
         may_touch(&current.user, role)?;
     }

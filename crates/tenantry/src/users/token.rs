@@ -152,8 +152,8 @@ impl<'d> Tokens<'d> {
         if known == 0 {
             return Err(DbError::NotFound);
         }
-        tx.query("DELETE FROM tokens WHERE user_id = $1 AND expires_at <= $2")
-            .bind(user_id)
+        // anybody's: nobody else sweeps
+        tx.query("DELETE FROM tokens WHERE expires_at <= $1")
             .bind(now)
             .execute()
             .await?;

@@ -437,6 +437,35 @@ async fn an_operator_stands_in_for_a_user_and_all_can_read_it() {
         .post("/api/auth/password", password)
         .await
         .problem(403, "forbidden");
+    let path = format!("/api/users/{}", shop.owner.id);
+    for (method, path, body) in [
+        (
+            "POST",
+            "/api/keys",
+            json!({ "name": "x", "scopes": ["products:write"] }),
+        ),
+        (
+            "POST",
+            "/api/invitations",
+            json!({ "email": "eve@example.com" }),
+        ),
+        ("POST", "/api/auth/totp", json!({})),
+        (
+            "POST",
+            "/api/auth/totp/confirm",
+            json!({ "code": "000000" }),
+        ),
+        (
+            "POST",
+            "/api/users",
+            json!({ "email": "eve@example.com", "password": PASSWORD, "first_name": "Eve" }),
+        ),
+        ("PATCH", &path, json!({ "password": "quite another one" })),
+        ("PATCH", &path, json!({ "email": "eve@example.com" })),
+    ] {
+        let refused = by_api.send(method, path, Payload::Json(body)).await;
+        refused.problem(403, "forbidden");
+    }
     standing_in.form("/sign-out", &[]).await.redirects_to("/");
     standing_in
         .get("/products/new")
