@@ -1,6 +1,7 @@
 //! Multi-tenancy for [axum](https://docs.rs/axum) applications: write the application once, as if
 //! it had a single customer, and run it for any number, each isolated by the means you choose.
 
+pub mod accounts;
 mod catalog;
 mod central;
 mod config;

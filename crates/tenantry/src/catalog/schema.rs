@@ -126,6 +126,86 @@ CREATE TRIGGER tenantry_audit_kept BEFORE DELETE ON tenantry_audit BEGIN
 END;
 ";
 
+const ACCOUNTS_SQLITE: &str = "
+CREATE TABLE tenantry_accounts (
+    id TEXT NOT NULL PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE,
+    first_name TEXT NOT NULL,
+    last_name TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    disabled_at TEXT,
+    password_hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE tenantry_account_tokens (
+    id TEXT NOT NULL PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES tenantry_accounts (id) ON DELETE CASCADE,
+    digest BLOB NOT NULL UNIQUE,
+    created_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX tenantry_account_tokens_account_id ON tenantry_account_tokens (account_id);
+CREATE TABLE tenantry_memberships (
+    tenant_id TEXT NOT NULL REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    account_id TEXT NOT NULL REFERENCES tenantry_accounts (id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, account_id)
+) STRICT;
+CREATE INDEX tenantry_memberships_account_id ON tenantry_memberships (account_id);
+CREATE UNIQUE INDEX tenantry_memberships_owner ON tenantry_memberships (tenant_id)
+    WHERE role = 'owner';
+CREATE TABLE tenantry_invitations (
+    id TEXT NOT NULL PRIMARY KEY,
+    tenant_id TEXT NOT NULL REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    email TEXT NOT NULL,
+    role TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE,
+    made_by TEXT REFERENCES tenantry_accounts (id) ON DELETE SET NULL,
+    expires_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX tenantry_invitations_tenant_id ON tenantry_invitations (tenant_id, email);
+";
+
+const ACCOUNTS_POSTGRES: &str = "
+CREATE TABLE tenantry_accounts (
+    id uuid PRIMARY KEY,
+    email text NOT NULL UNIQUE,
+    first_name text NOT NULL,
+    last_name text NOT NULL,
+    created_at timestamptz NOT NULL,
+    disabled_at timestamptz,
+    password_hash text NOT NULL
+);
+CREATE TABLE tenantry_account_tokens (
+    id uuid PRIMARY KEY,
+    account_id uuid NOT NULL REFERENCES tenantry_accounts (id) ON DELETE CASCADE,
+    digest bytea NOT NULL UNIQUE,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX tenantry_account_tokens_account_id ON tenantry_account_tokens (account_id);
+CREATE TABLE tenantry_memberships (
+    tenant_id uuid NOT NULL REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    account_id uuid NOT NULL REFERENCES tenantry_accounts (id) ON DELETE CASCADE,
+    role text NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, account_id)
+);
+CREATE INDEX tenantry_memberships_account_id ON tenantry_memberships (account_id);
+CREATE UNIQUE INDEX tenantry_memberships_owner ON tenantry_memberships (tenant_id)
+    WHERE role = 'owner';
+CREATE TABLE tenantry_invitations (
+    id uuid PRIMARY KEY,
+    tenant_id uuid NOT NULL REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    email text NOT NULL,
+    role text NOT NULL,
+    digest bytea NOT NULL UNIQUE,
+    made_by uuid REFERENCES tenantry_accounts (id) ON DELETE SET NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX tenantry_invitations_tenant_id ON tenantry_invitations (tenant_id, email);
+";
+
 const OPERATORS_POSTGRES: &str = "
 CREATE TABLE tenantry_operators (
     id uuid PRIMARY KEY,
@@ -184,6 +264,7 @@ pub(crate) fn sqlite() -> Migrations {
     Migrations::new()
         .sql("tenantry_0001_catalog", SQLITE)
         .sql("tenantry_0002_operators", OPERATORS_SQLITE)
+        .sql("tenantry_0003_accounts", ACCOUNTS_SQLITE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -191,4 +272,5 @@ pub(crate) fn postgres() -> Migrations {
     Migrations::new()
         .sql("tenantry_0001_catalog", POSTGRES)
         .sql("tenantry_0002_operators", OPERATORS_POSTGRES)
+        .sql("tenantry_0003_accounts", ACCOUNTS_POSTGRES)
 }

@@ -151,6 +151,15 @@ impl<S: Sync> OptionalFromRequestParts<S> for CurrentUser {
     }
 }
 
+/// What is shown as a bearer's, if anything is.
+pub(super) fn secret_in(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    match shown(headers) {
+        Shown::Nothing => Ok(None),
+        Shown::Secret(secret) => Ok(Some(secret)),
+        Shown::Nonsense => Err(Problem::invalid_token()),
+    }
+}
+
 fn shown(headers: &HeaderMap) -> Shown {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {

@@ -7,6 +7,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
+    accounts::{AccountError, MemberError},
     db::DbError,
     lifecycle::LifecycleError,
     operators::OperatorError,
@@ -319,6 +320,36 @@ impl From<OperatorError> for Problem {
             OperatorError::Forbidden => Self::forbidden(),
             OperatorError::Password(error) => error.into(),
             OperatorError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::EmailTaken => UserError::EmailTaken.into(),
+            AccountError::Password(error) => error.into(),
+            AccountError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<MemberError> for Problem {
+    fn from(error: MemberError) -> Self {
+        match error {
+            MemberError::Owner => Self::new(
+                StatusCode::CONFLICT,
+                "owner",
+                "There is one owner, who passes that on before anything else.",
+            ),
+            MemberError::AlreadyMember => Self::new(
+                StatusCode::CONFLICT,
+                "already-member",
+                "They are a member already.",
+            ),
+            MemberError::Invalid => Self::invalid_token(),
+            MemberError::Account(error) => error.into(),
+            MemberError::Db(error) => error.into(),
         }
     }
 }

@@ -46,6 +46,8 @@ const OF_ACCOUNT: Limit = Limit {
 pub(crate) enum Realm {
     /// A tenant's.
     Tenant(TenantId),
+    /// Those of people who stand outside of tenants.
+    Accounts,
     /// The operators'.
     Operators,
 }

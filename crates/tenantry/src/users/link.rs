@@ -59,6 +59,17 @@ pub struct IssuedLink {
     pub expires_at: DateTime<Utc>,
 }
 
+impl IssuedLink {
+    pub(crate) fn new(id: Uuid, email: String, secret: Secret, expires_at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            email,
+            secret: secret.into_text(),
+            expires_at,
+        }
+    }
+}
+
 /// Somebody who was asked to join and has not yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -283,12 +294,12 @@ impl<'d> Links<'d> {
         .execute()
         .await?;
         tx.commit().await?;
-        Ok(IssuedLink {
+        Ok(IssuedLink::new(
             id,
-            email: new.email.to_owned(),
-            secret: secret.into_text(),
+            new.email.to_owned(),
+            secret,
             expires_at,
-        })
+        ))
     }
 
     /// The invitations that are still open, the latest first.

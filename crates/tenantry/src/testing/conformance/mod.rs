@@ -7,6 +7,7 @@
 mod concurrency;
 mod constraints;
 mod lifecycle;
+mod members;
 mod migrations;
 mod people;
 mod scope;
@@ -58,6 +59,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         users::CASES,
         tokens::CASES,
         people::CASES,
+        members::CASES,
     ]
     .into_iter()
     .flatten()
