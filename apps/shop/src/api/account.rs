@@ -80,10 +80,11 @@ pub(crate) async fn forgot_password(
     tenancy: Tenancy,
     tenant: Tenant,
     db: TenantDb,
+    address: ClientAddress,
     State(site): State<Site>,
     Json(Address { email }): Json<Address>,
 ) -> Result<StatusCode> {
-    ask_for_password(&tenancy, &tenant, &db, &site, &email).await?;
+    ask_for_password(&tenancy, &tenant, &db, &site, address, &email).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -93,9 +94,13 @@ pub(crate) async fn ask_for_password(
     tenant: &Tenant,
     db: &TenantDb,
     site: &Site,
+    address: ClientAddress,
     email: &str,
 ) -> Result<()> {
     let email = validate::email(email).map_err(|error| Problem::invalid_field("email", error))?;
+    tenancy
+        .may_mail(tenant, &email, address.0)
+        .map_err(Problem::too_many_requests)?;
     if let Some(link) = Links::on(db).reset_password(&email).await? {
         mails::link(tenancy, tenant, site, Purpose::ResetPassword, link);
     }
@@ -161,6 +166,9 @@ pub(crate) async fn change_email(
         validate::email(&change.email).map_err(|error| Problem::invalid_field("email", error))?;
     let code = change.code.as_deref();
     confirm(&tenancy, &tenant, &current, &change.password, code, address).await?;
+    tenancy
+        .may_mail(&tenant, &email, address.0)
+        .map_err(Problem::too_many_requests)?;
     let link = Links::on(&db).change_email(current.user.id, &email).await?;
     mails::link(&tenancy, &tenant, &site, Purpose::ChangeEmail, link);
     Ok(StatusCode::ACCEPTED)
@@ -171,8 +179,12 @@ pub(crate) async fn verify_email(
     tenancy: Tenancy,
     tenant: Tenant,
     db: TenantDb,
+    address: ClientAddress,
     State(site): State<Site>,
 ) -> Result<StatusCode> {
+    tenancy
+        .may_mail(&tenant, &current.user.email, address.0)
+        .map_err(Problem::too_many_requests)?;
     let link = Links::on(&db).verify_email(current.user.id).await?;
     mails::link(&tenancy, &tenant, &site, Purpose::VerifyEmail, link);
     Ok(StatusCode::ACCEPTED)

@@ -1,7 +1,7 @@
 //! Keys for programs.
 
 use axum::http::StatusCode;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tenantry::{
     db::TenantDb,
@@ -81,6 +81,10 @@ pub(crate) async fn create(
     }
     if wanted.expires_at.is_some_and(|end| end <= Utc::now()) {
         errors.add("expires_at", "must be in the future");
+    }
+    let century = Utc::now() + TimeDelta::days(36_500);
+    if wanted.expires_at.is_some_and(|end| end > century) {
+        errors.add("expires_at", "must be within a hundred years");
     }
     let Some(name) = name else {
         return Err(errors.into());

@@ -129,7 +129,11 @@ pub(crate) async fn update(
     };
     errors.finish()?;
     may_touch(&current.user, &user.role)?;
-    if change.password.is_some() || change.email.is_some() || change.role.is_some() {
+    if change.password.is_some()
+        || change.email.is_some()
+        || change.role.is_some()
+        || change.active.is_some()
+    {
         in_person(&current)?;
     }
     if let Some(role) = &change.role {
@@ -142,6 +146,8 @@ pub(crate) async fn update(
     let detail = changes(&user, &change);
     let mut tx = db.begin();
     lock_owners(&mut tx).await?;
+    // they may have been made an owner meanwhile
+    may_touch(&current.user, &Users::on(&mut tx).get(id).await?.role)?;
     let user = Users::on(&mut tx).change_hashed(id, change, hash).await?;
     require_an_owner(&mut tx).await?;
     let event = acting(Event::new("user-changed", &current.user), &current);
@@ -181,6 +187,7 @@ pub(crate) async fn delete(
     may_touch(&current.user, &user.role)?;
     let mut tx = db.begin();
     lock_owners(&mut tx).await?;
+    may_touch(&current.user, &Users::on(&mut tx).get(id).await?.role)?;
     Users::on(&mut tx).delete(id).await?;
     require_an_owner(&mut tx).await?;
     let event = acting(Event::new("user-deleted", &current.user), &current);

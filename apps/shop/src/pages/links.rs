@@ -84,10 +84,13 @@ pub(crate) async fn ask_for_password(
     tenancy: Tenancy,
     tenant: Tenant,
     db: TenantDb,
+    address: ClientAddress,
     State(site): State<Site>,
     Form(Address { email }): Form<Address>,
 ) -> Result<Response> {
-    if let Err(problem) = account::ask_for_password(&tenancy, &tenant, &db, &site, &email).await {
+    if let Err(problem) =
+        account::ask_for_password(&tenancy, &tenant, &db, &site, address, &email).await
+    {
         let (status, errors) = refused(problem)?;
         return page(status, &tenant, &db, FORGOTTEN, Some(address_form(errors))).await;
     }

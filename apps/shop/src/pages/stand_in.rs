@@ -30,9 +30,10 @@ pub(crate) async fn show(
     let page = Step {
         shop: shop_view(&tenant, &db).await?,
         title: "Stand in for a user".into(),
-        lede: "For half an hour you see and do what they can. All of it is written down, and they \
+        lede:
+            "For half an hour you see and do what they can. That you do is written down, and they \
                can read why."
-            .into(),
+                .into(),
         form: Some(StepForm {
             action: "/impersonate",
             link: Some(link),

@@ -142,7 +142,7 @@ impl Accounts<'_> {
             .tenancy
             .0
             .guard
-            .take(Realm::Accounts, &email, attempt.address, true)
+            .take(Realm::Accounts, &email, attempt.address, false)
             .map_err(SignInError::TooMany)?;
         let found: Result<Option<WithHash>, DbError> = self
             .db

@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use rusqlite::Connection;
 
 use super::{MigrateError, Migration, Migrations};
-use crate::db::sqlite::{self, Database};
+use crate::db::{
+    AUDIT_TABLE,
+    sqlite::{self, Database},
+};
 
 /// How a database stands to a list of migrations.
 #[derive(Debug, Default)]
@@ -104,10 +107,27 @@ fn in_transaction(
             )
             .map_err(failed)?;
     }
+    keep_audit(connection).map_err(sqlite::translate)?;
     connection
         .execute_batch("COMMIT")
         .map_err(sqlite::translate)?;
     Ok(ledger)
+}
+
+/// The authorizer refuses to change or remove what was written down, but is not asked about what a
+/// `REPLACE` removes: triggers are.
+fn keep_audit(connection: &Connection) -> rusqlite::Result<()> {
+    if !connection.table_exists(None, AUDIT_TABLE)? {
+        return Ok(());
+    }
+    for (what, event) in [("unchanged", "UPDATE"), ("kept", "DELETE")] {
+        connection.execute_batch(&format!(
+            "CREATE TRIGGER IF NOT EXISTS {AUDIT_TABLE}_{what} BEFORE {event} ON {AUDIT_TABLE} BEGIN
+                SELECT RAISE(ABORT, 'what was written down stays as it is');
+             END"
+        ))?;
+    }
+    Ok(())
 }
 
 fn compare<'m>(

@@ -139,7 +139,10 @@ impl Operators<'_> {
             return Ok(None);
         };
         let operator: Option<(String,)> = tx
-            .query("SELECT email FROM tenantry_operators WHERE id = $1 AND disabled_at IS NULL")
+            .query(
+                "SELECT email FROM tenantry_operators
+                 WHERE id = $1 AND disabled_at IS NULL AND role <> 'viewer'",
+            )
             .bind(operator_id)
             .optional()
             .await?;

@@ -50,7 +50,7 @@ impl Operators<'_> {
         let email = normalise(attempt.email);
         let guard = &self.tenancy.0.guard;
         let taken = guard
-            .take(Realm::Operators, &email, attempt.address, true)
+            .take(Realm::Operators, &email, attempt.address, false)
             .map_err(SignInError::TooMany)?;
         let checked = self.check(&email, attempt).await;
         let failed = match &checked {

@@ -10,7 +10,9 @@ use super::{
     session::{Impersonated, SignedIn},
 };
 use crate::{
+    Tenancy,
     db::{DbError, TenantDb},
+    operators::OperatorRole,
     tenant::Tenant,
     users::{ApiKey, ApiKeys, Jwts, Tokens, User, Users},
 };
@@ -116,6 +118,14 @@ async fn by_session<S: Sync>(parts: &mut Parts, state: &S) -> Result<Option<Call
     else {
         return Ok(None);
     };
+    if let Some(by) = &impersonation {
+        let tenancy = Tenancy::from_request_parts(parts, state).await?;
+        let operator = tenancy.operators().by_email(&by.operator).await?;
+        if operator.disabled_at.is_some() || operator.role < OperatorRole::Support {
+            session.sign_out().await?;
+            return Ok(None);
+        }
+    }
     let mut db = TenantDb::from_request_parts(parts, state).await?;
     let user = match Users::on(&mut db).get(user_id).await {
         Ok(user) if user.active => user,

@@ -30,10 +30,12 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
             .map(|resolved| resolved.proxies.as_ref())
             .unwrap_or_default();
         let forwarded = parts.headers.get_all("x-forwarded-for");
-        let forwarded = forwarded
+        // what cannot be read stays where it is: what stands before it is not believed
+        let forwarded: Vec<_> = forwarded
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        let forwarded = forwarded.iter().flat_map(|value| value.split(','));
         Ok(Self(Some(origin(peer.ip(), trusted, forwarded))))
     }
 }
@@ -71,6 +73,8 @@ mod tests {
             ("10.0.0.1", "6.6.6.6, 198.51.100.1", "198.51.100.1"),
             ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
             ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
+            ("10.0.0.1", "6.6.6.6,\u{fffd}", "10.0.0.1"),
+            ("10.0.0.1", "6.6.6.6,\u{fffd},198.51.100.1", "198.51.100.1"),
             ("10.0.0.1", "nonsense", "10.0.0.1"),
             ("10.0.0.1", "", "10.0.0.1"),
         ] {

@@ -234,6 +234,20 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
         hash: Option<String>,
     ) -> Result<User, UserError> {
         let ends_access = hash.is_some() || change.active == Some(false);
+        let ends_invitations = change.active == Some(false) || change.role.is_some();
+        let new_email = change.email.as_deref().map(normalise);
+        if let Some(email) = &new_email {
+            // what was mailed to the old address is worth nothing at the new one
+            self.0
+                .query(
+                    "DELETE FROM links WHERE user_id = $1
+                        AND EXISTS (SELECT 1 FROM users WHERE id = $1 AND email <> $2)",
+                )
+                .bind(id)
+                .bind(email)
+                .execute()
+                .await?;
+        }
         let user = self
             .0
             .query(&format!(
@@ -246,7 +260,7 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
                  WHERE id = $1 RETURNING {COLUMNS}"
             ))
             .bind(id)
-            .bind(change.email.as_deref().map(normalise))
+            .bind(new_email)
             .bind(hash)
             .bind(change.first_name)
             .bind(change.last_name)
@@ -257,7 +271,20 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
         if ends_access {
             self.end_access(id).await?;
         }
+        if ends_invitations {
+            self.end_invitations(id).await?;
+        }
         Ok(user)
+    }
+
+    /// Ends the invitations that a user has made: whoever is sent away has no way back of their own.
+    async fn end_invitations(&mut self, id: Uuid) -> Result<(), DbError> {
+        self.0
+            .query("DELETE FROM links WHERE made_by = $1 AND purpose = 'invitation'")
+            .bind(id)
+            .execute()
+            .await
+            .map(drop)
     }
 
     /// Ends all that the user was signed in with, tokens, sessions and JWTs, and the links that
@@ -281,6 +308,7 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
     /// # Errors
     /// [`DbError::NotFound`]; [`DbError::ForeignKey`] when rows of the application's still name it.
     pub async fn delete(&mut self, id: Uuid) -> Result<(), DbError> {
+        self.end_invitations(id).await?;
         let gone = self
             .0
             .query("DELETE FROM users WHERE id = $1")

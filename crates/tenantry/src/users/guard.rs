@@ -29,7 +29,7 @@ const OF_PAIR: Limit = Limit {
     interval: Duration::from_secs(30),
 };
 
-/// Any account from one address.
+/// Any account of one realm from one address, which may be a proxy's that nobody has told us of.
 const OF_ADDRESS: Limit = Limit {
     burst: 100,
     interval: Duration::from_secs(1),
@@ -55,7 +55,7 @@ pub(crate) enum Realm {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Pair(Realm, String, Option<String>),
-    Address(Option<String>),
+    Address(Realm, Option<String>),
     Account(Realm, String),
 }
 
@@ -103,7 +103,7 @@ impl Guard {
         let name = hex::encode(&super::secret::digest(name)[..16]);
         let mut keys = vec![
             (Key::Pair(realm, name.clone(), address.clone()), OF_PAIR),
-            (Key::Address(address), OF_ADDRESS),
+            (Key::Address(realm, address), OF_ADDRESS),
         ];
         if !is_known {
             keys.push((Key::Account(realm, name), OF_ACCOUNT));

@@ -345,7 +345,8 @@ impl<'d> Links<'d> {
             .query(
                 "SELECT l.user_id, l.email, l.role FROM links l LEFT JOIN users u ON u.id = l.user_id
                  WHERE l.digest = $1 AND l.purpose = $2 AND l.expires_at > $3
-                    AND (u.active OR (u.id IS NULL AND l.purpose = 'invitation'))",
+                    AND ((u.active AND (u.email = l.email OR l.purpose = 'change-email'))
+                        OR (u.id IS NULL AND l.purpose = 'invitation'))",
             )
             .bind(digest(secret))
             .bind(purpose.as_str())
@@ -445,7 +446,8 @@ async fn take(
         .query(
             "DELETE FROM links WHERE digest = $1 AND purpose = $2 AND expires_at > $3
                 AND (user_id IS NULL OR EXISTS
-                    (SELECT 1 FROM users WHERE users.id = links.user_id AND users.active))
+                    (SELECT 1 FROM users WHERE users.id = links.user_id AND users.active
+                        AND (users.email = links.email OR links.purpose = 'change-email')))
              RETURNING user_id, email, role",
         )
         .bind(digest(secret))

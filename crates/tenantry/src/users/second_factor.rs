@@ -80,14 +80,21 @@ impl<'d> SecondFactors<'d> {
         let Some(kept) = kept(&mut tx, user_id).await? else {
             return Ok(None);
         };
+        let secret = kept.secret.clone();
         if kept.confirmed_at.is_some() || !use_code(&mut tx, user_id, kept, code).await? {
             return Ok(None);
         }
-        tx.query("UPDATE second_factors SET confirmed_at = $2 WHERE user_id = $1")
+        // unless another was begun meanwhile, of which no code was shown
+        let confirmed = tx
+            .query("UPDATE second_factors SET confirmed_at = $2 WHERE user_id = $1 AND secret = $3")
             .bind(user_id)
             .bind(Utc::now().trunc_subsecs(6))
+            .bind(secret)
             .execute()
             .await?;
+        if confirmed == 0 {
+            return Ok(None);
+        }
         let codes = replace_recovery_codes(&mut tx, user_id).await?;
         tx.commit().await?;
         Ok(Some(codes))

@@ -137,6 +137,27 @@ impl Tenancy {
     }
 }
 
+impl Tenancy {
+    /// Whether somebody who is not known may have mail sent to an address, or how long to wait: ten
+    /// at once, and one in half a minute from then on.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn may_mail(
+        &self,
+        tenant: &Tenant,
+        to: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), Duration> {
+        let name = format!("mail to {}", normalise(to));
+        let taken = self
+            .0
+            .guard
+            .take(Realm::Tenant(tenant.id()), &name, address, false);
+        taken.map(drop)
+    }
+}
+
 async fn check(
     tenancy: &Tenancy,
     db: &mut TenantDb,

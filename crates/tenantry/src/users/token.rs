@@ -145,7 +145,7 @@ impl<'d> Tokens<'d> {
         let mut tx = self.db.begin();
         // Locks the user's row, so that simultaneous sign-ins count each other's tokens.
         let known = tx
-            .query("UPDATE users SET email = email WHERE id = $1")
+            .query("UPDATE users SET email = email WHERE id = $1 AND active")
             .bind(user_id)
             .execute()
             .await?;

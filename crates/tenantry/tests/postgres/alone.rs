@@ -14,6 +14,7 @@ fn migrations() -> Migrations {
          CREATE TABLE makers (id bigint PRIMARY KEY, name text NOT NULL, mood mood);
          CREATE TABLE products (id bigint PRIMARY KEY, name text NOT NULL, price numeric(10, 2),
             maker_id bigint REFERENCES makers (id));
+         CREATE TABLE names (name text NOT NULL);
          CREATE TABLE \"Odd Name\" (id bigint PRIMARY KEY, name text NOT NULL);
          CREATE VIEW dear AS SELECT id, name FROM products WHERE price > 2;
          CREATE FUNCTION twice(n bigint) RETURNS bigint LANGUAGE sql AS 'SELECT n * 2';
@@ -62,6 +63,11 @@ const STATEMENTS: &[&str] = &[
     "SELECT name FROM products WHERE id = $1 AND id = $2",
     "SELECT name FROM products WHERE 1 / (id - id) = 1",
     "SELECT name FROM products FOR UPDATE",
+    "SELECT id::text FROM products EXCEPT SELECT id::text FROM makers",
+    "SELECT name FROM products EXCEPT TABLE names",
+    "SELECT name FROM products WHERE name NOT IN (TABLE names) ORDER BY name",
+    "SELECT id::text FROM names",
+    "SELECT current_schema::text, name FROM products WHERE id = -1",
 ];
 
 async fn fill(db: &TenantDb, mark: &str) {
@@ -70,6 +76,7 @@ async fn fill(db: &TenantDb, mark: &str) {
         "INSERT INTO makers (id, name, mood) VALUES (1, 'Acme' || $1, 'good'), (2, 'Bolt' || $1, 'bad')",
         "INSERT INTO products (id, name, price, maker_id) VALUES
             (1, 'Anvil' || $1, 1.5, 1), (2, 'Bow' || $1, 2.5, 1), (3, 'Cup' || $1, NULL, NULL)",
+        "INSERT INTO names (name) VALUES ('Bow' || $1)",
         "INSERT INTO \"Odd Name\" (id, name) VALUES (1, 'odd' || $1)",
     ] {
         tx.query(sql).bind(mark).execute().await.unwrap();

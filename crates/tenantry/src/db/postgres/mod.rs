@@ -90,18 +90,22 @@ pub(super) async fn fetch<T: FromRow>(
         lease.conn()?.statements.forget(scope, sql);
         result = alone(scope, &mut lease, sql, params, most).await;
     }
-    settle(lease, result).await
+    settle(scope, lease, result).await
 }
 
 /// Gives the connection back, and says in full what went wrong.
-async fn settle<T>(mut lease: Lease, result: Result<T, Failure>) -> Result<T, DbError> {
+async fn settle<T>(
+    scope: &Scope,
+    mut lease: Lease,
+    result: Result<T, Failure>,
+) -> Result<T, DbError> {
     lease.busy = false;
     match result {
         Ok(answer) => Ok(answer),
         Err(Failure { error, .. }) => {
             let server = lease.server().clone();
             lease.give_back_after(&error);
-            Err(constraints::complete(&server, error).await)
+            Err(scope.explain(constraints::complete(&server, error).await))
         }
     }
 }
@@ -146,7 +150,7 @@ pub(super) async fn run_pipeline(
         }
         result = pipelined(scope, &mut lease, &mut steps).await;
     }
-    let counts = settle(lease, result).await?;
+    let counts = settle(scope, lease, result).await?;
     let finish = |(step, count): (Step, u64)| step.sink.finish(count);
     Ok(steps.into_iter().zip(counts).map(finish).collect())
 }
@@ -240,7 +244,7 @@ pub(super) async fn fetch_within<T: FromRow>(
         Ok(answer) => (lease, Ok(answer)),
         Err(failure) => {
             let error = constraints::complete(lease.server(), failure.error).await;
-            (lease, Err(error))
+            (lease, Err(scope.explain(error)))
         }
     }
 }
@@ -441,14 +445,15 @@ async fn complete(
     }
 }
 
-/// Whether all of these are tables: what a view reads might be read before the scope is entered.
+/// Whether all of these are plain tables: what a view reads might be read before the scope is
+/// entered, and partitions be left out before it is.
 async fn are_tables(conn: &Conn, names: &[String]) -> Result<bool, Failure> {
     let row = conn
         .client
         .query_one(
             "SELECT count(*) FROM pg_catalog.pg_class
              WHERE relnamespace = pg_catalog.to_regnamespace($1) AND relname = ANY ($2)
-                AND relkind IN ('r', 'p')",
+                AND relkind = 'r'",
             &[&scope::ROWS_SCHEMA, &names],
         )
         .await?;

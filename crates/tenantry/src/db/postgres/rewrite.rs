@@ -65,7 +65,7 @@ pub(super) fn entering(sql: &str, parameter: usize) -> Option<(String, Vec<Strin
     }
     let mut text = format!(
         "SELECT tenantry_read.* FROM \
-         (SELECT pg_catalog.set_config('tenantry.tenant', ${parameter}, true)::uuid AS id OFFSET 0) \
+         (SELECT pg_catalog.set_config('tenantry.tenant', ${parameter}, true)::uuid AS {ENTERED}_id OFFSET 0) \
          {ENTERED} CROSS JOIN LATERAL (SELECT * FROM ("
     );
     let mut copied = 0;
@@ -73,7 +73,7 @@ pub(super) fn entering(sql: &str, parameter: usize) -> Option<(String, Vec<Strin
         let name = &sql[table.start..table.end];
         text.push_str(&sql[copied..table.start]);
         text.push_str(&format!(
-            "(SELECT * FROM {name} WHERE {TENANT_COLUMN} = {ENTERED}.id)"
+            "(SELECT * FROM {name} WHERE {TENANT_COLUMN} = {ENTERED}_id)"
         ));
         if !table.has_alias {
             text.push(' ');
@@ -118,9 +118,18 @@ fn tables_of_plain_read(sql: &str) -> Option<Vec<Table>> {
     });
     let is_plain = tokens.iter().all(|(token, _)| {
         *token != Token::Symbol(';')
-            && !["with", "for", "only", "tablesample", "lateral"]
-                .iter()
-                .any(|word| token.is(word))
+            && ![
+                "with",
+                "for",
+                "only",
+                "tablesample",
+                "lateral",
+                "table",
+                "current_schema",
+                "current_schemas",
+            ]
+            .iter()
+            .any(|word| token.is(word))
     });
     if !called_are_known || !is_plain || !tokens.first()?.0.is("select") {
         return None;
@@ -282,9 +291,9 @@ mod tests {
         assert_eq!(
             text,
             "SELECT tenantry_read.* FROM (SELECT pg_catalog.set_config('tenantry.tenant', $3, \
-             true)::uuid AS id OFFSET 0) tenantry_entered CROSS JOIN LATERAL (SELECT * FROM (\
-             SELECT a.b FROM (SELECT * FROM a WHERE tenant_id = tenantry_entered.id) a JOIN \
-             (SELECT * FROM c WHERE tenant_id = tenantry_entered.id) x ON x.b = a.b -- d\n\
+             true)::uuid AS tenantry_entered_id OFFSET 0) tenantry_entered CROSS JOIN LATERAL (SELECT * FROM (\
+             SELECT a.b FROM (SELECT * FROM a WHERE tenant_id = tenantry_entered_id) a JOIN \
+             (SELECT * FROM c WHERE tenant_id = tenantry_entered_id) x ON x.b = a.b -- d\n\
              ) tenantry_said OFFSET 0) tenantry_read"
         );
         assert!(entering("SELECT a FROM b WHERE c = $1", 2).is_some());
@@ -311,6 +320,9 @@ mod tests {
             "SELECT a FROM ONLY b",
             "SELECT a FROM b TABLESAMPLE SYSTEM (1)",
             "SELECT a FROM b;",
+            "SELECT a FROM b EXCEPT TABLE c",
+            "SELECT a FROM b WHERE a IN (TABLE c)",
+            "SELECT current_schema, a FROM b",
             "TABLE a",
             "(SELECT a FROM b)",
             "no SQL",

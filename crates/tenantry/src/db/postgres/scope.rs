@@ -117,6 +117,14 @@ impl Scope {
         Ok(())
     }
 
+    /// What is cut off because its tenant goes is told so.
+    pub(super) fn explain(&self, error: DbError) -> DbError {
+        match error {
+            DbError::Unavailable(_) if self.check_open().is_err() => DbError::Closed,
+            error => error,
+        }
+    }
+
     pub(crate) fn begin(&self) -> &str {
         &self.begin
     }

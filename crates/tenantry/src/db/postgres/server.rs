@@ -339,8 +339,10 @@ impl Server {
         }
         let mut config = self.config.clone();
         config.dbname(database);
-        if let Some(options) = options {
-            config.options(options);
+        if let Some(ours) = options {
+            // ours count where both say something
+            let stated = config.get_options().unwrap_or_default();
+            config.options(format!("{stated} {ours}").trim_start().to_owned());
         }
         let begun = Instant::now();
         loop {

@@ -157,6 +157,8 @@ fn configure(
     // what is acknowledged survives a power cut
     raw.pragma_update(None, "synchronous", "FULL")?;
     raw.pragma_update(None, "foreign_keys", true)?;
+    // what a REPLACE removes is told to triggers, too
+    raw.pragma_update(None, "recursive_triggers", true)?;
     raw.pragma_update(None, "cache_size", -1024)?;
     // as PostgreSQL's LIKE
     raw.pragma_update(None, "case_sensitive_like", true)?;

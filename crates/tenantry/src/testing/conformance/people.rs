@@ -21,7 +21,8 @@ use crate::{
 list! { "people":
     a_link_sets_a_password_once, links_for_nobody_look_the_same, links_of_another_tenant,
     links_expire, only_the_latest_link_is_good, one_of_many_uses_a_link, an_address_is_confirmed,
-    an_address_is_changed, a_taken_address_is_told_at_the_end, an_invitation_is_accepted,
+    an_address_is_changed, links_to_an_old_address_are_worth_nothing,
+    invitations_end_with_whoever_made_them, a_taken_address_is_told_at_the_end, an_invitation_is_accepted,
     an_invitation_is_withdrawn, purposes_are_not_mixed_up,
     a_jwt_speaks_for_its_user, jwts_of_another_tenant, jwts_are_not_mixed_up,
     forged_jwts_are_nobody, a_refresh_is_good_once, of_many_refreshes_one_is_good,
@@ -260,6 +261,62 @@ async fn an_address_is_changed(place: Place) {
         None,
         "nobody has shown that"
     );
+}
+
+async fn links_to_an_old_address_are_worth_nothing(place: Place) {
+    let (db, user) = ann(&place, "acme").await;
+    let links = Links::on(&db);
+    let reset = links.reset_password(&user.email).await.unwrap().unwrap();
+    let verify = links.verify_email(user.id).await.unwrap();
+    let change = UserChange {
+        email: Some("ann@new.example.com".into()),
+        ..UserChange::default()
+    };
+    Users::on(&mut db.clone())
+        .change_hashed(user.id, change, None)
+        .await
+        .unwrap();
+    let passwords = place.tenancy().passwords();
+    let set = links.set_password(passwords, &reset.secret, "stolen").await;
+    assert!(is_invalid(set));
+    assert!(is_invalid(links.confirm_email(&verify.secret).await));
+    let read = Users::on(&mut db.clone()).get(user.id).await.unwrap();
+    assert_eq!(read.email, "ann@new.example.com");
+}
+
+async fn invitations_end_with_whoever_made_them(place: Place) {
+    let (db, user) = ann(&place, "acme").await;
+    let links = Links::on(&db);
+    let mut users = db.clone();
+    let mut users = Users::on(&mut users);
+    let passwords = place.tenancy().passwords();
+    for change in [
+        UserChange {
+            role: Some("staff".into()),
+            ..UserChange::default()
+        },
+        UserChange {
+            active: Some(false),
+            ..UserChange::default()
+        },
+    ] {
+        let link = links
+            .invite("bob@example.com", "admin", Some(user.id))
+            .await
+            .unwrap();
+        users.change_hashed(user.id, change, None).await.unwrap();
+        assert!(is_invalid(
+            links.accept(passwords, &link.secret, bob()).await
+        ));
+    }
+    let link = links
+        .invite("bob@example.com", "admin", Some(user.id))
+        .await
+        .unwrap();
+    users.delete(user.id).await.unwrap();
+    assert!(is_invalid(
+        links.accept(passwords, &link.secret, bob()).await
+    ));
 }
 
 async fn a_taken_address_is_told_at_the_end(place: Place) {
@@ -758,6 +815,17 @@ async fn the_log_is_written_once(place: Place) {
             matches!(denied, Err(DbError::Denied(_))),
             "{sql}: {denied:?}"
         );
+    }
+    let id: Uuid = db.query("SELECT id FROM audit_log").scalar().await.unwrap();
+    for sql in [
+        "INSERT OR REPLACE INTO audit_log (id, at, action, actor_kind, actor, subject, detail, address)
+            SELECT id, at, 'forged', actor_kind, actor, subject, detail, address FROM audit_log WHERE id = $1",
+        "INSERT INTO audit_log (id, at, action, actor_kind, actor, subject, detail, address)
+            SELECT id, at, 'forged', actor_kind, actor, subject, detail, address FROM audit_log WHERE id = $1
+            ON CONFLICT (id) DO UPDATE SET action = excluded.action",
+    ] {
+        let refused = db.query(sql).bind(id).execute().await;
+        assert!(refused.is_err(), "{sql}: {refused:?}");
     }
     let [entry] = Audit::on(&mut db)
         .list(None, 10)
