@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -87,14 +87,10 @@ impl Tenancy {
     /// # Errors
     /// When the place cannot be written, or a migration fails.
     pub async fn set_up(config: Config) -> Result<Self, OpenError> {
-        for folder in ["tenants", "locks"] {
-            std::fs::create_dir_all(config.data.join(folder)).map_err(|source| {
-                OpenError::Folder {
-                    path: config.data.clone(),
-                    source,
-                }
-            })?;
-        }
+        make_folders(&config.data).map_err(|source| OpenError::Folder {
+            path: config.data.clone(),
+            source,
+        })?;
         let tenancy = Self::prepare(config, Create::IfMissing)?;
         for server in tenancy.0.places.servers() {
             postgres::set_up(server)
@@ -366,6 +362,19 @@ impl Tenancy {
         self.0.central.close();
         self.0.places.close();
     }
+}
+
+/// A new data folder is nobody else's: it has everybody's data, and what was mailed.
+fn make_folders(data: &Path) -> std::io::Result<()> {
+    if !data.exists() {
+        std::fs::create_dir_all(data)?;
+        #[cfg(unix)]
+        std::fs::set_permissions(data, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    }
+    for folder in ["tenants", "locks"] {
+        std::fs::create_dir_all(data.join(folder))?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Tenancy {
