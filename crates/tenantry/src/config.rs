@@ -3,10 +3,17 @@ use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     catalog::schema,
     migrate::Migrations,
+    policy::Policies,
+    resources,
     scoped::mail::{EmlFiles, Mailer},
     tenant::Isolation,
     users,
 };
+
+/// What the library itself keeps in each tenant.
+fn own_migrations() -> Migrations {
+    users::migrations().followed_by(resources::migrations())
+}
 
 /// What a deployment is made of.
 ///
@@ -32,6 +39,7 @@ pub struct Config {
     pub(crate) pooler: bool,
     pub(crate) mailer: ByMailer,
     pub(crate) mail_address: String,
+    pub(crate) policies: Option<Policies>,
 }
 
 /// A mailer, which need not say what it is.
@@ -56,7 +64,8 @@ impl Config {
             database_url: None,
             servers: Vec::new(),
             isolation: None,
-            tenant_migrations: users::migrations(),
+            tenant_migrations: own_migrations(),
+            policies: None,
             central_migrations: Migrations::new(),
             most_open_files: const { NonZeroUsize::new(256).unwrap() },
             most_connections: const { NonZeroUsize::new(16).unwrap() },
@@ -106,7 +115,14 @@ impl Config {
     /// What a tenant's database is made of, besides its users.
     #[must_use]
     pub fn tenant_migrations(mut self, migrations: Migrations) -> Self {
-        self.tenant_migrations = users::migrations().followed_by(migrations);
+        self.tenant_migrations = own_migrations().followed_by(migrations);
+        self
+    }
+
+    /// Who may do what in a tenant.
+    #[must_use]
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.policies = Some(policies);
         self
     }
 

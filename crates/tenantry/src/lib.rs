@@ -11,6 +11,8 @@ mod isolation;
 pub mod lifecycle;
 pub mod migrate;
 pub mod operators;
+pub mod policy;
+pub mod resources;
 pub mod routing;
 pub mod scoped;
 mod tenancy;

@@ -24,6 +24,7 @@ use crate::{
     },
     lifecycle,
     migrate::{Ledger, MigrateError, Migrations},
+    policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
     scoped::mail::{Mail, Mailer},
     tenant::{Isolation, Tenant, TenantCode},
     users::{Guard, Passwords},
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) guard: Guard,
     mailer: Arc<dyn Mailer>,
     mail_address: String,
+    pub(crate) policies: Option<Policies>,
     pub(crate) central: Central,
     pub(crate) default_isolation: Isolation,
     central_migrations: Migrations,
@@ -159,6 +161,7 @@ impl Tenancy {
             guard: Guard::new(),
             mailer: config.mailer.0,
             mail_address: config.mail_address,
+            policies: config.policies,
             central_migrations: config.central_migrations,
             tenant_version: migrations.version(),
             places: Places::new(files, servers, migrations),
@@ -306,6 +309,41 @@ impl Tenancy {
     #[must_use]
     pub fn passwords(&self) -> &Passwords {
         &self.0.passwords
+    }
+
+    /// Who may do what in a tenant, where the application [said](Config::policies).
+    #[must_use]
+    pub fn policies(&self) -> Option<&Policies> {
+        self.0.policies.as_ref()
+    }
+
+    /// What somebody may do in a tenant. `impersonated` says that an operator stands in for them.
+    ///
+    /// # Errors
+    /// When the application has no policies, or those of the tenant's own cannot be read.
+    pub async fn permissions(
+        &self,
+        tenant: &Tenant,
+        principal: Principal,
+        impersonated: bool,
+    ) -> Result<Permissions, DbError> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| DbError::Engine(error);
+        let policies =
+            self.0.policies.as_ref().ok_or_else(|| {
+                failed("the deployment has no policies: see Config::policies".into())
+            })?;
+        let overlay = if policies.0.has_own() {
+            let db = self.db(tenant).await?;
+            let own = OwnPolicies::on(policies, &db).overlay().await;
+            own.map_err(|error| match error {
+                OwnPolicyError::Db(error) => error,
+                other => failed(Box::new(other)),
+            })?
+        } else {
+            None
+        };
+        Permissions::new(policies, overlay, tenant, principal, impersonated)
+            .map_err(|error| failed(error.into()))
     }
 
     /// Mail in the tenant's name.

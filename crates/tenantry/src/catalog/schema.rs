@@ -259,12 +259,27 @@ CREATE TRIGGER tenantry_audit_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON tenant
     FOR EACH STATEMENT EXECUTE FUNCTION tenantry_keep();
 ";
 
+const PLAN_SQLITE: &str = "
+ALTER TABLE tenantry_tenants ADD COLUMN plan TEXT NOT NULL DEFAULT '';
+CREATE TRIGGER tenantry_tenants_plan AFTER UPDATE OF plan ON tenantry_tenants BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (old.id, old.code);
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+";
+
+const PLAN_POSTGRES: &str = "
+ALTER TABLE tenantry_tenants ADD COLUMN plan text NOT NULL DEFAULT '';
+CREATE TRIGGER tenantry_tenants_plan AFTER UPDATE OF plan
+    ON tenantry_tenants FOR EACH ROW EXECUTE FUNCTION tenantry_tell();
+";
+
 /// The catalog in the central SQLite file.
 pub(crate) fn sqlite() -> Migrations {
     Migrations::new()
         .sql("tenantry_0001_catalog", SQLITE)
         .sql("tenantry_0002_operators", OPERATORS_SQLITE)
         .sql("tenantry_0003_accounts", ACCOUNTS_SQLITE)
+        .sql("tenantry_0005_plan", PLAN_SQLITE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -273,4 +288,5 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0001_catalog", POSTGRES)
         .sql("tenantry_0002_operators", OPERATORS_POSTGRES)
         .sql("tenantry_0003_accounts", ACCOUNTS_POSTGRES)
+        .sql("tenantry_0005_plan", PLAN_POSTGRES)
 }

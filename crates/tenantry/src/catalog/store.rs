@@ -6,7 +6,7 @@ use crate::{
     tenant::{Isolation, Placement, Tenant, TenantCode, TenantId, TenantStatus, UnknownWord},
 };
 
-const COLUMNS: &str = "id, code, name, status, isolation, server, schema_version, created_at";
+const COLUMNS: &str = "id, code, name, status, isolation, server, schema_version, created_at, plan";
 
 /// The catalog's tables.
 pub(crate) struct Store(CentralDb);
@@ -16,6 +16,7 @@ pub(crate) struct Store(CentralDb);
 pub(crate) enum Change<'a> {
     Code(&'a TenantCode),
     Name(&'a str),
+    Plan(&'a str),
     /// To this status, from one of those.
     Status(TenantStatus, &'a [TenantStatus]),
     SchemaVersion(&'a str),
@@ -82,7 +83,7 @@ impl Store {
     pub(crate) async fn insert(&self, tenant: &Tenant) -> Result<(), DbError> {
         self.0
             .query(&format!(
-                "INSERT INTO tenantry_tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                "INSERT INTO tenantry_tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
             ))
             .bind(*tenant.id().as_uuid())
             .bind(tenant.code().as_str())
@@ -92,6 +93,7 @@ impl Store {
             .bind(&tenant.placement().server)
             .bind(tenant.schema_version())
             .bind(tenant.created_at())
+            .bind(tenant.plan())
             .execute()
             .await
             .map(drop)
@@ -125,6 +127,10 @@ impl Store {
                 .query("UPDATE tenantry_tenants SET name = $2 WHERE id = $1")
                 .bind(*id.as_uuid())
                 .bind(name),
+            Change::Plan(plan) => tx
+                .query("UPDATE tenantry_tenants SET plan = $2 WHERE id = $1")
+                .bind(*id.as_uuid())
+                .bind(plan),
             Change::Status(to, from) => {
                 if !from.iter().any(|allowed| allowed.as_str() == status) {
                     return Ok(Vec::new());
@@ -198,6 +204,7 @@ impl FromRow for Tenant {
             },
             schema_version: row.at(6)?,
             created_at,
+            plan: row.at(8)?,
         }))
     }
 }

@@ -46,6 +46,14 @@ impl Tenancy {
         self.change(tenant, Change::Name(name)).await
     }
 
+    /// Puts a tenant on a plan, which policies can ask for. Any word; empty for none.
+    ///
+    /// # Errors
+    /// [`LifecycleError::NotPossible`] when it is not there.
+    pub async fn set_plan(&self, tenant: &Tenant, plan: &str) -> Result<(), LifecycleError> {
+        self.change(tenant, Change::Plan(plan)).await
+    }
+
     async fn change(&self, tenant: &Tenant, change: Change<'_>) -> Result<(), LifecycleError> {
         match self.0.catalog.change(tenant.id(), change).await {
             Ok(true) => Ok(()),

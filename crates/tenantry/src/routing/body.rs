@@ -32,23 +32,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        require_type(request.headers(), |essence| {
-            essence == "application/json"
-                || (essence.starts_with("application/") && essence.ends_with("+json"))
-        })?;
+        require_json(request.headers())?;
         let bytes = read(request.into_body()).await?;
-        let mut json = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            let error = error.into_inner();
-            match error.classify() {
-                serde_json::error::Category::Data => wrong_shape(&path, &error.to_string()),
-                _ => malformed("The body is not well-formed JSON."),
-            }
-        })?;
-        json.end()
-            .map_err(|_| malformed("Something follows the JSON document."))?;
-        Ok(Self(value))
+        from_json(&bytes).map(Self)
     }
 }
 
@@ -56,6 +42,28 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
     }
+}
+
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    require_type(headers, |essence| {
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        match error.classify() {
+            serde_json::error::Category::Data => wrong_shape(&path, &error.to_string()),
+            _ => malformed("The body is not well-formed JSON."),
+        }
+    })?;
+    json.end()
+        .map_err(|_| malformed("Something follows the JSON document."))?;
+    Ok(value)
 }
 
 /// A form as a browser posts it; refused like [`Json`].
@@ -139,7 +147,7 @@ fn require_type(headers: &HeaderMap, fits: impl Fn(&str) -> bool) -> Result<(), 
     ))
 }
 
-async fn read(mut body: Body) -> Result<Bytes, Problem> {
+pub(super) async fn read(mut body: Body) -> Result<Bytes, Problem> {
     let mut bytes = BytesMut::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {

@@ -30,6 +30,18 @@ pub(super) struct Resolved {
     pub(super) tenant: Option<Tenant>,
     /// The proxies that are believed.
     pub(super) proxies: Arc<[IpAddr]>,
+    /// The path as it was asked for, before the tenant was taken out of it.
+    pub(super) path: Arc<str>,
+    pub(super) account_cookie: Option<Cookie>,
+}
+
+/// The sessions that are kept with browsers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Cookies {
+    /// Of users inside tenants, on tenants' hosts.
+    pub(super) session: Option<Cookie>,
+    /// Of people outside of tenants.
+    pub(super) account: Option<Cookie>,
 }
 
 struct Tables {
@@ -39,6 +51,7 @@ struct Tables {
     resolvers: Resolvers,
     proxies: Arc<[IpAddr]>,
     cookie: Option<Cookie>,
+    account_cookie: Option<Cookie>,
 }
 
 pub(super) fn assemble(
@@ -48,8 +61,12 @@ pub(super) fn assemble(
     tenancy: Tenancy,
     resolvers: Resolvers,
     page: Option<PageOf>,
-    cookie: Option<Cookie>,
+    cookies: Cookies,
 ) -> Router {
+    let Cookies {
+        session: cookie,
+        account: account_cookie,
+    } = cookies;
     let closed = |router: Router| {
         router
             .fallback(async || Problem::not_found())
@@ -63,6 +80,7 @@ pub(super) fn assemble(
         resolvers,
         proxies: proxies.clone(),
         cookie,
+        account_cookie,
     });
     let everything = unresolved
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
@@ -70,6 +88,8 @@ pub(super) fn assemble(
             tenancy,
             tenant: None,
             proxies,
+            path: "".into(),
+            account_cookie,
         }))
         .fallback(move |request: Request| dispatch(tables.clone(), request))
         .layer(CatchPanicLayer::custom(|_| {
@@ -97,7 +117,14 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
         tenancy: tables.tenancy.clone(),
         tenant: tenant.clone(),
         proxies: tables.proxies.clone(),
+        path: parts.uri.path().into(),
+        account_cookie: tables.account_cookie,
     });
+    if tenant.is_some()
+        && let Some(rest) = tables.resolvers.without_tenant(&parts.uri)
+    {
+        parts.uri = rest;
+    }
     let request = Request::from_parts(parts, body);
     async {
         let answer = match (tenant, tables.cookie) {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Resolved {
-    fn of(parts: &Parts) -> Result<&Self, Problem> {
+    pub(super) fn of(parts: &Parts) -> Result<&Self, Problem> {
         parts.extensions.get::<Self>().ok_or_else(|| {
             tracing::error!("a handler was called without a resolved tenant: is its route listed in Routes, and served by Routes::into_router?");
             Problem::failed()

@@ -3,7 +3,7 @@ use axum::{
     http::request::Parts,
 };
 
-use super::{Problem, auth};
+use super::{AccountSession, Problem, auth};
 use crate::{
     Tenancy,
     accounts::{Account, Membership},
@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// Whoever makes the request, of the people who stand [outside of tenants](crate::accounts), by a
-/// token in `Authorization: Bearer …`. On any route.
+/// token in `Authorization: Bearer …`, or else by the browser's [session](AccountSession). On any
+/// route.
 ///
 /// As an argument it refuses those who are not signed in; as an `Option` it lets them through as
 /// `None`, though a token that is shown and not good is refused all the same.
@@ -34,7 +35,11 @@ impl<S: Sync> OptionalFromRequestParts<S> for CurrentAccount {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
         let Some(secret) = auth::secret_in(&parts.headers)? else {
-            return Ok(None);
+            return match AccountSession::from_request_parts(parts, state).await {
+                Ok(session) => Ok(session.account().await?.map(Self)),
+                // there are none
+                Err(_) => Ok(None),
+            };
         };
         let tenancy = Tenancy::from_request_parts(parts, state).await?;
         let account = tenancy.accounts().authenticate(&secret).await?;

@@ -21,6 +21,7 @@
 //! }
 //! ```
 
+mod account_session;
 mod auth;
 mod body;
 mod client;
@@ -28,16 +29,20 @@ mod dispatch;
 mod extract;
 mod host;
 mod member;
+mod permission;
 mod problem;
 mod resolver;
+pub mod resource;
 mod routes;
 mod session;
 mod site;
 
+pub use account_session::AccountSession;
 pub use auth::{Caller, Credential, CurrentUser};
 pub use body::{Form, Json, Path, Query};
 pub use client::ClientAddress;
 pub use member::{CurrentAccount, CurrentMember};
+pub use permission::{Action, Can, Collection, Item};
 pub use problem::Problem;
 pub use resolver::Resolvers;
 pub use routes::{Kind, RouteInfo, Routes};

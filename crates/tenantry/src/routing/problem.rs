@@ -11,6 +11,8 @@ use crate::{
     db::DbError,
     lifecycle::LifecycleError,
     operators::OperatorError,
+    policy::Refused,
+    resources::ResourceError,
     users::{LinkError, PasswordError, SignInError, UserError},
 };
 
@@ -261,6 +263,39 @@ impl From<DbError> for Problem {
                 "There is no room left to store this.",
             ),
             _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Anonymous => Self::authentication_required(),
+            Refused::Forbidden => Self::forbidden(),
+            Refused::Hidden => Self::not_found(),
+        }
+    }
+}
+
+impl From<ResourceError> for Problem {
+    fn from(error: ResourceError) -> Self {
+        match error {
+            ResourceError::Refused(refused) => refused.into(),
+            ResourceError::Invalid(errors) => Self::invalid(errors),
+            ResourceError::Conflict { slug, detail } => {
+                Self::new(StatusCode::CONFLICT, slug, detail)
+            }
+            ResourceError::Changed => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "changed-meanwhile",
+                "It is not what it was when you last saw it. Look at it again.",
+            ),
+            ResourceError::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "That Idempotency-Key was used for another request.",
+            ),
+            ResourceError::Db(error) => error.into(),
         }
     }
 }

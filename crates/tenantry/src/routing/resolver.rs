@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, HeaderName, header, request::Parts};
+use axum::http::{HeaderMap, HeaderName, Uri, header, request::Parts};
 
 use super::host::Host;
 use crate::tenant::TenantCode;
@@ -18,6 +18,8 @@ pub struct Resolvers {
 enum Resolver {
     Subdomain(String),
     Header(HeaderName),
+    Host(String),
+    Path { prefix: String, inner: String },
 }
 
 /// What a request says about its tenant.
@@ -50,6 +52,66 @@ impl Resolvers {
         self
     }
 
+    /// Only requests to this host, or to a bare IP address, are for anybody. For those who name the
+    /// tenant elsewhere than in the host.
+    #[must_use]
+    pub fn host(mut self, name: &str) -> Self {
+        self.chain.push(Resolver::Host(name.to_ascii_lowercase()));
+        self
+    }
+
+    /// `/c/acme/invoices` is `acme`'s, where `prefix` is `/c`. Its route is then the rest after
+    /// `inner`: with `/api/companies` and `/api`, `/api/companies/acme/invoices` is answered by the
+    /// tenant's `/api/invoices`. Of several prefixes the longest counts.
+    ///
+    /// # Panics
+    /// When one of them ends with `/`, or `prefix` does not begin with one.
+    #[must_use]
+    pub fn path(mut self, prefix: &str, inner: &str) -> Self {
+        assert!(
+            prefix.starts_with('/') && !prefix.ends_with('/') && !inner.ends_with('/'),
+            "{prefix:?} and {inner:?} must be like /c, or empty for the second"
+        );
+        self.chain.push(Resolver::Path {
+            prefix: prefix.into(),
+            inner: inner.into(),
+        });
+        self
+    }
+
+    /// The longest prefix that the path begins with: what stands for it in routes, the tenant's
+    /// segment and what follows.
+    fn in_path<'p>(&self, path: &'p str) -> Option<(&str, &'p str, &'p str)> {
+        let matching = self.chain.iter().filter_map(|resolver| match resolver {
+            Resolver::Path { prefix, inner } => {
+                let rest = path.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
+                let end = rest.find('/').unwrap_or(rest.len());
+                let (segment, rest) = rest.split_at(end);
+                (!segment.is_empty()).then_some((prefix.len(), (inner.as_str(), segment, rest)))
+            }
+            _ => None,
+        });
+        matching
+            .max_by_key(|(length, _)| *length)
+            .map(|(_, found)| found)
+    }
+
+    /// The URI as the tenant's routes know it; none where the path does not name a tenant.
+    pub(super) fn without_tenant(&self, uri: &Uri) -> Option<Uri> {
+        let (inner, _, rest) = self.in_path(uri.path())?;
+        let path = match (inner, rest) {
+            ("", "") => "/".to_owned(),
+            (inner, rest) => format!("{inner}{rest}"),
+        };
+        let path = match uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(path.parse().ok()?);
+        Uri::from_parts(parts).ok()
+    }
+
     /// `Tenant-Code: acme`, where `name` is `Tenant-Code`.
     ///
     /// # Panics
@@ -76,10 +138,10 @@ impl Resolvers {
     /// What the request says, taken together. Whatever cannot be understood is nobody's.
     pub(super) fn resolve(&self, parts: &Parts) -> Claim {
         let mut sum = None;
-        for resolver in &self.chain {
-            let Some(claim) = resolver.claim(parts) else {
-                continue;
-            };
+        let in_path = self.in_path(parts.uri.path());
+        let in_path = in_path.map(|(_, segment, _)| code_claim(&segment.to_ascii_lowercase()));
+        let others = self.chain.iter().filter_map(|other| other.claim(parts));
+        for claim in others.chain(in_path) {
             sum = Some(match (sum, claim) {
                 (None | Some(Claim::Central), claim) => claim,
                 (Some(before), Claim::Central) => before,
@@ -102,6 +164,12 @@ impl Resolver {
         match self {
             Self::Subdomain(base) => Some(host_claim(parts, base)),
             Self::Header(name) => header_claim(&parts.headers, name),
+            Self::Host(base) => Some(match host_claim(parts, base) {
+                Claim::Central => Claim::Central,
+                _ => Claim::Nobody,
+            }),
+            // of several the longest counts, so they are looked at together
+            Self::Path { .. } => None,
         }
     }
 }
@@ -183,6 +251,56 @@ mod tests {
             claim(&[("host", "acme.localhost"), ("tenant-code", "acme")]),
             acme()
         );
+    }
+
+    #[test]
+    fn paths_name_tenants_and_are_taken_out() {
+        let resolvers = Resolvers::new()
+            .host("localhost")
+            .path("/c", "")
+            .path("/api/companies", "/api")
+            .header("Tenant-Code");
+        let of = |uri: &str, host: &str, code: Option<&str>| {
+            let mut request = Request::builder().uri(uri).header("host", host);
+            if let Some(code) = code {
+                request = request.header("tenant-code", code);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let rest = resolvers.without_tenant(&parts.uri);
+            (
+                resolvers.resolve(&parts),
+                rest.map(|uri| uri.to_string()).unwrap_or_default(),
+            )
+        };
+        let local = |uri| of(uri, "localhost:8000", None);
+        assert_eq!(local("/c/acme"), (acme(), "/".into()));
+        assert_eq!(local("/c/Acme/a?b=c"), (acme(), "/a?b=c".into()));
+        assert_eq!(
+            local("/api/companies/acme/invoices/1"),
+            (acme(), "/api/invoices/1".into())
+        );
+        assert_eq!(local("/api/companies/acme"), (acme(), "/api".into()));
+        for central in [
+            "/",
+            "/c",
+            "/c/",
+            "/ca/acme",
+            "/api/companies",
+            "/api/companies/",
+        ] {
+            assert_eq!(local(central).0, Claim::Central, "{central}");
+        }
+        for nobody in ["/c/a%20b/x", "/c/..", "/c/www/x", "/c/%61cme/"] {
+            assert_eq!(local(nobody).0, Claim::Nobody, "{nobody}");
+        }
+        assert_eq!(of("/c/acme/x", "example.com", None).0, Claim::Nobody);
+        assert_eq!(of("/c/acme/x", "acme.localhost", None).0, Claim::Nobody);
+        assert_eq!(of("/c/acme/x", "localhost", Some("acme")).0, acme());
+        assert_eq!(
+            of("/c/acme/x", "localhost", Some("globex")).0,
+            Claim::Conflict
+        );
+        assert_eq!(of("/api/x", "localhost", Some("acme")).0, acme());
     }
 
     #[test]

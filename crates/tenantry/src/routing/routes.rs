@@ -9,7 +9,7 @@ use axum::{
 
 use super::{
     Problem, Resolvers, Site,
-    dispatch::{self, PageOf},
+    dispatch::{self, Cookies, PageOf},
     session::Cookie,
 };
 use crate::Tenancy;
@@ -51,7 +51,7 @@ pub struct Routes<S = ()> {
     unresolved: Router<S>,
     list: Vec<RouteInfo>,
     page: Option<PageOf>,
-    cookie: Option<Cookie>,
+    cookies: Cookies,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
@@ -63,7 +63,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             unresolved: Router::new(),
             list: Vec::new(),
             page: None,
-            cookie: None,
+            cookies: Cookies::default(),
         }
     }
 
@@ -123,7 +123,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Keeps [sessions](super::BrowserSession) with browsers, on the hosts of tenants.
     pub fn sessions(mut self, site: &Site) -> Self {
-        self.cookie = Some(Cookie::of(site));
+        self.cookies.session = Some(Cookie::of(site));
+        self
+    }
+
+    /// Keeps [sessions](super::AccountSession) with browsers of people who stand outside of tenants,
+    /// on every host.
+    pub fn account_sessions(mut self, site: &Site) -> Self {
+        self.cookies.account = Some(Cookie::of(site));
         self
     }
 
@@ -162,7 +169,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             tenancy,
             resolvers,
             self.page,
-            self.cookie,
+            self.cookies,
         )
     }
 }

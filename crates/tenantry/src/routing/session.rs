@@ -54,6 +54,11 @@ impl Cookie {
         }
     }
 
+    /// Whether browsers send it over TLS alone.
+    pub(super) fn is_https(self) -> bool {
+        self.is_https
+    }
+
     /// Without a domain, so that it goes to this tenant's host and no other; the prefix makes
     /// browsers see to it
     /// ([RFC 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis), 4.1.3.2).

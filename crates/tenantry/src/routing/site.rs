@@ -15,6 +15,7 @@ pub struct Site {
     host: String,
     port: Option<u16>,
     https: bool,
+    prefix: Option<String>,
 }
 
 impl Site {
@@ -25,6 +26,7 @@ impl Site {
             host: host.to_ascii_lowercase(),
             port: None,
             https: false,
+            prefix: None,
         }
     }
 
@@ -32,6 +34,14 @@ impl Site {
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
+        self
+    }
+
+    /// Whose tenants are under a path of the central host, such as `/c`, and not on hosts of their
+    /// own. See [`Resolvers::path`](super::Resolvers::path).
+    #[must_use]
+    pub fn tenants_under(mut self, prefix: &str) -> Self {
+        self.prefix = Some(prefix.to_owned());
         self
     }
 
@@ -70,10 +80,22 @@ impl Site {
         format!("{}://{}", self.scheme(), self.authority())
     }
 
-    /// The URL of the tenant's host, without a trailing slash.
+    /// The tenant's URL, without a trailing slash.
     #[must_use]
     pub fn tenant_url(&self, code: &TenantCode) -> String {
-        format!("{}://{code}.{}", self.scheme(), self.authority())
+        match &self.prefix {
+            Some(_) => format!("{}{}", self.central_url(), self.tenant_path(code)),
+            None => format!("{}://{code}.{}", self.scheme(), self.authority()),
+        }
+    }
+
+    /// What the paths of the tenant's pages begin with: nothing where it has a host of its own.
+    #[must_use]
+    pub fn tenant_path(&self, code: &TenantCode) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}/{code}"),
+            None => String::new(),
+        }
     }
 
     fn scheme(&self) -> &'static str {

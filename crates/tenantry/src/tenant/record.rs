@@ -20,6 +20,7 @@ pub(crate) struct Record {
     pub(crate) placement: Placement,
     pub(crate) schema_version: String,
     pub(crate) created_at: DateTime<Utc>,
+    pub(crate) plan: String,
 }
 
 impl Tenant {
@@ -67,6 +68,12 @@ impl Tenant {
     #[must_use]
     pub fn schema_version(&self) -> &str {
         &self.0.schema_version
+    }
+
+    /// What it pays for, in the application's own words; empty unless an operator said.
+    #[must_use]
+    pub fn plan(&self) -> &str {
+        &self.0.plan
     }
 
     /// When it was created.

@@ -1,0 +1,105 @@
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+};
+use uuid::Uuid;
+
+use super::{Problem, dispatch::Resolved, session::Cookie};
+use crate::{Tenancy, accounts::Account};
+
+/// The browser's session of somebody who stands [outside of tenants](crate::accounts): a token of the
+/// account's in a cookie that scripts cannot read and no other host gets.
+///
+/// It is there in applications that said
+/// [`Routes::account_sessions`](super::Routes::account_sessions). Requests that change something must
+/// be refused when they come from another site's page: `tower_http`'s `CsrfLayer` does.
+#[derive(Debug, Clone)]
+pub struct AccountSession {
+    tenancy: Tenancy,
+    cookie: Cookie,
+    secret: Option<String>,
+}
+
+/// A header of the answer's.
+type SetCookie = [(HeaderName, HeaderValue); 1];
+
+impl AccountSession {
+    /// Signs an account in. The answer must have the header that is returned. A session that the
+    /// browser had before ends.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sign_in(&self, account_id: Uuid) -> Result<SetCookie, Problem> {
+        if let Some(before) = &self.secret {
+            self.tenancy.accounts().sign_out(before).await?;
+        }
+        let token = self.tenancy.accounts().issue(account_id).await?;
+        let life = token.expires_at - chrono::Utc::now();
+        self.set(&token.secret, life.num_seconds())
+    }
+
+    /// Signs whoever is signed in out. The answer must have the header that is returned.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sign_out(&self) -> Result<SetCookie, Problem> {
+        if let Some(secret) = &self.secret {
+            self.tenancy.accounts().sign_out(secret).await?;
+        }
+        self.set("", 0)
+    }
+
+    pub(super) async fn account(&self) -> Result<Option<Account>, Problem> {
+        match &self.secret {
+            // a browser goes on showing what has ended: that is nobody, and no mistake
+            Some(secret) => Ok(self.tenancy.accounts().authenticate(secret).await?),
+            None => Ok(None),
+        }
+    }
+
+    fn set(&self, value: &str, seconds: i64) -> Result<SetCookie, Problem> {
+        let name = name(self.cookie);
+        let secure = if self.cookie.is_https() {
+            "; Secure"
+        } else {
+            ""
+        };
+        let cookie =
+            format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
+        let value = HeaderValue::try_from(cookie).map_err(|error| Problem::internal(&error))?;
+        Ok([(header::SET_COOKIE, value)])
+    }
+}
+
+fn name(cookie: Cookie) -> &'static str {
+    if cookie.is_https() {
+        "__Host-account"
+    } else {
+        "account"
+    }
+}
+
+fn shown(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(own, value)| *own == name && !value.is_empty())
+        .map(|(_, value)| value.to_owned())
+}
+
+impl<S: Sync> FromRequestParts<S> for AccountSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let resolved = Resolved::of(parts)?;
+        let cookie = resolved.account_cookie.ok_or_else(Problem::failed)?;
+        Ok(Self {
+            tenancy: resolved.tenancy.clone(),
+            cookie,
+            secret: shown(&parts.headers, name(cookie)),
+        })
+    }
+}
