@@ -131,12 +131,12 @@ pub async fn create<W: Writable>(
     }
     let mut nodes = Vec::with_capacity(new.len());
     for (new, _) in new {
-        let node = Node {
+        let mut node = Node {
             object: W::new(new, &parent, by),
             parent: parent.clone(),
         };
         W::check(&mut tx, &node, by).await?;
-        insert(&mut tx, &node.object).await?;
+        node.object = insert(&mut tx, &node.object).await?;
         W::written(&mut tx, Written::Created(&node), by).await?;
         nodes.push(node);
     }
@@ -155,22 +155,24 @@ fn to_json(shown: &impl Serialize) -> Result<Json, DbError> {
     serde_json::to_value(shown).map_err(|error| DbError::Engine(Box::new(error)))
 }
 
-async fn insert<W: Writable>(tx: &mut TenantTx, object: &W) -> Result<(), ResourceError> {
+/// Returns it as it is kept: with as many decimals as its column has.
+async fn insert<W: Writable>(tx: &mut TenantTx, object: &W) -> Result<W, ResourceError> {
     let values = object.values();
     let columns: Vec<_> = values.iter().map(|(column, _)| *column).collect();
     let places: Vec<_> = (1..=values.len())
         .map(|number| format!("${number}"))
         .collect();
     let sql = format!(
-        "INSERT INTO {} ({}) VALUES ({})",
+        "INSERT INTO {} ({}) VALUES ({}) RETURNING {}",
         W::TABLE,
         columns.join(", "),
-        places.join(", ")
+        places.join(", "),
+        W::COLUMNS
     );
     let query = values
         .into_iter()
         .fold(tx.query(&sql), |query, (_, value)| query.bind(value));
-    query.execute().await.map(drop).map_err(W::refusal)
+    query.one().await.map_err(W::refusal)
 }
 
 /// Changes the object that `path` leads to, if it is still what `matching` wants. Whether that is
@@ -210,12 +212,17 @@ pub async fn change<W: Writable>(
         .zip(2..)
         .map(|((column, _), number)| format!("{column} = ${number}"))
         .collect();
-    let sql = format!("UPDATE {} SET {} WHERE id = $1", W::TABLE, sets.join(", "));
+    let sql = format!(
+        "UPDATE {} SET {} WHERE id = $1 RETURNING {}",
+        W::TABLE,
+        sets.join(", "),
+        W::COLUMNS
+    );
     let query = tx.query(&sql).bind(node.object.id());
     let query = changed
         .into_iter()
         .fold(query, |query, (_, value)| query.bind(value));
-    query.execute().await.map_err(W::refusal)?;
+    node.object = query.one().await.map_err(W::refusal)?;
     let what = Written::Changed {
         before: &before,
         after: &node,

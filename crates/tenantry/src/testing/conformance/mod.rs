@@ -10,6 +10,7 @@ mod lifecycle;
 mod members;
 mod migrations;
 mod people;
+mod resources;
 mod scope;
 mod statements;
 mod streams;
@@ -60,6 +61,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         tokens::CASES,
         people::CASES,
         members::CASES,
+        resources::CASES,
     ]
     .into_iter()
     .flatten()

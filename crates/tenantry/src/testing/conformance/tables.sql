@@ -52,3 +52,28 @@ CREATE TABLE offers (
     id bigint PRIMARY KEY,
     product bigint REFERENCES products (id) ON DELETE SET NULL
 );
+
+CREATE TABLE papers (
+    id uuid PRIMARY KEY,
+    title text NOT NULL,
+    state text NOT NULL,
+    author uuid,
+    price numeric(12, 2) NOT NULL,
+    words bigint NOT NULL,
+    is_open boolean NOT NULL,
+    due timestamptz,
+    notes text NOT NULL,
+    UNIQUE (title)
+);
+
+CREATE TABLE sections (
+    id uuid PRIMARY KEY,
+    paper_id uuid NOT NULL REFERENCES papers (id),
+    kind text NOT NULL
+);
+
+CREATE TABLE remarks (
+    id uuid PRIMARY KEY,
+    section_id uuid NOT NULL REFERENCES sections (id) ON DELETE CASCADE,
+    kind text NOT NULL
+);
