@@ -37,8 +37,8 @@ impl From<&Error> for Exit {
             | Error::LogFilter(_)
             | Error::NoPassword { .. }
             | Error::Password(_)
-            | Error::Email(_) => Self::Usage,
-            Error::Lifecycle {
+            | Error::Email(_)
+            | Error::Lifecycle {
                 source: LifecycleError::NoPlace(_),
                 ..
             } => Self::Usage,
