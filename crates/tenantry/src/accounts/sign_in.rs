@@ -11,6 +11,7 @@ use crate::{
         factor::Factors,
         normalise,
         person::{self, Checked, Person},
+        too_many,
     },
 };
 
@@ -29,9 +30,10 @@ pub(crate) async fn check<P: Person>(
     attempt: &Attempt<'_>,
 ) -> Result<Checked<P>, SignInError> {
     let guard = &tenancy.0.guard;
-    let taken = guard
-        .take(realm, &normalise(attempt.email), attempt.address, false)
-        .map_err(SignInError::TooMany)?;
+    let taken = match guard.take(realm, &normalise(attempt.email), attempt.address, false) {
+        Ok(taken) => taken,
+        Err(wait) => return Err(too_many(wait).await),
+    };
     let checked = both::<P>(tenancy, db, factors, attempt).await;
     if !checked
         .as_ref()

@@ -45,6 +45,7 @@ pub use token::{IssuedToken, TokenInfo, TokenPolicy, TokenUser, Tokens};
 pub(crate) use account::normalise;
 pub(crate) use guard::{Guard, Realm};
 pub(crate) use session::Kept as KeptSession;
+pub(crate) use sign_in::too_many;
 
 use crate::migrate::Migrations;
 

@@ -10,6 +10,7 @@ use super::{
     Actor, Audit, Event, PasswordError, User, UserError,
     account::normalise,
     guard::{Realm, network},
+    password::REFUSED_AFTER,
     person::{self, Checked},
     second_factor::FACTORS,
 };
@@ -188,11 +189,12 @@ impl Tenancy {
         let taken = match guard.take(realm, email, attempt.address, false) {
             Ok(taken) => taken,
             Err(wait) if !is_known(db, email, attempt.address).await? => {
-                return Err(SignInError::TooMany(wait));
+                return Err(too_many(wait).await);
             }
-            Err(_) => guard
-                .take(realm, email, attempt.address, true)
-                .map_err(SignInError::TooMany)?,
+            Err(_) => match guard.take(realm, email, attempt.address, true) {
+                Ok(taken) => taken,
+                Err(wait) => return Err(too_many(wait).await),
+            },
         };
         let checked = check(self, db, email, attempt).await;
         if !checked
@@ -203,6 +205,12 @@ impl Tenancy {
         }
         checked
     }
+}
+
+/// The refusal of who has failed too often, in a while.
+pub(crate) async fn too_many(wait: Duration) -> SignInError {
+    tokio::time::sleep(REFUSED_AFTER).await;
+    SignInError::TooMany(wait)
 }
 
 impl From<Checked<User>> for SignedIn {
