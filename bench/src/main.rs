@@ -9,6 +9,7 @@ mod compare;
 mod data;
 mod driver;
 mod error;
+mod flood;
 mod growth;
 mod process;
 mod report;
@@ -36,6 +37,8 @@ struct Cli {
 enum Command {
     /// Compares on a PostgreSQL server of its own, which it starts and removes
     Postgres(Plan),
+    /// Measures what a flood of wrong passwords does to everybody else, on the example shop
+    Flood(flood::Plan),
     /// Serves the endpoint in one way, until its input ends
     #[command(hide = true)]
     Serve(serve::Serve),
@@ -92,6 +95,10 @@ fn main() -> ExitCode {
         Command::Postgres(plan) => {
             start(&mut runtime::Builder::new_current_thread(), compare(plan))
         }
+        Command::Flood(plan) => start(
+            &mut runtime::Builder::new_current_thread(),
+            flood::run(plan),
+        ),
         Command::Serve(serve) => start(
             &mut runtime::Builder::new_multi_thread(),
             serve::serve(serve),

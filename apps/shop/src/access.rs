@@ -7,10 +7,10 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use tenantry::{
-    routing::{Caller, CurrentUser, Problem},
-    users::{Event, User},
+    db::{DbError, Executor, TenantScope},
+    routing::{Caller, ClientAddress, CurrentUser, Problem},
+    users::{Audit, By, Event, User},
 };
-use uuid::Uuid;
 
 pub(crate) const OWNER: &str = "owner";
 pub(crate) const ADMIN: &str = "admin";
@@ -24,7 +24,7 @@ pub(crate) const SCOPES: &[&str] = &[WRITE_PRODUCTS, READ_USERS];
 
 /// Anybody who works at the shop, or a key for it: may change its products. Whose they are, where it
 /// is somebody.
-pub(crate) struct Staff(pub(crate) Option<Uuid>);
+pub(crate) struct Staff(pub(crate) Option<Box<CurrentUser>>);
 
 /// Anybody who is signed in, or a key for it: may see who works there.
 pub(crate) struct Colleague;
@@ -39,6 +39,32 @@ pub(crate) struct Editor(pub(crate) CurrentUser);
 pub(crate) fn acting(event: Event, current: &CurrentUser) -> Event {
     let operator = current.impersonated.as_ref();
     event.by_operator(operator.map(|by| by.operator.clone()))
+}
+
+/// Who acts, for what is written down of it.
+pub(crate) fn by(current: &CurrentUser, address: ClientAddress) -> By {
+    let operator = current.impersonated.as_ref();
+    By::new(&current.user)
+        .from(address.0)
+        .operator(operator.map(|by| by.operator.clone()))
+}
+
+/// Writes down what an operator does in a user's place, of the things that are not written down
+/// when people do them themselves.
+pub(crate) async fn record_stand_in(
+    on: &mut impl Executor<TenantScope>,
+    current: Option<&CurrentUser>,
+    action: &'static str,
+    what: &str,
+    address: ClientAddress,
+) -> Result<(), DbError> {
+    let Some(current) = current.filter(|current| current.impersonated.is_some()) else {
+        return Ok(());
+    };
+    let event = acting(Event::new(action, &current.user), current);
+    Audit::on(on)
+        .record(event.about(what).from(address.0))
+        .await
 }
 
 /// Refuses an operator who stands in for the user what would outlast that: accounts, passwords,
@@ -72,7 +98,7 @@ impl<S: Sync> FromRequestParts<S> for Staff {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match <Caller as FromRequestParts<S>>::from_request_parts(parts, state).await? {
-            Caller::User(current) if is_staff(&current.user) => Ok(Self(Some(current.user.id))),
+            Caller::User(current) if is_staff(&current.user) => Ok(Self(Some(current))),
             Caller::ApiKey(key) if key.has_scope(WRITE_PRODUCTS) => Ok(Self(None)),
             _ => Err(Problem::forbidden()),
         }

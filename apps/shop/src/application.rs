@@ -64,6 +64,8 @@ impl Application for Shop {
             }))
             .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .layer(header(header::REFERRER_POLICY, "same-origin"))
+            // answers show secrets, or what only one reader may see
+            .layer(header(header::CACHE_CONTROL, "no-store"))
     }
 
     async fn seed(

@@ -75,7 +75,7 @@ async fn stock(tenancy: &Tenancy, mut db: TenantDb, shop: Shop) -> Result<(), Se
             code: format!("{}-{number:02}", shop.code.to_uppercase()),
             price: Decimal::new(cents, 2),
         };
-        Product::create(&db, fields, owner)
+        Product::create(&mut db, fields, owner)
             .await
             .map_err(|problem| problem.detail().to_owned())?;
     }

@@ -1,4 +1,4 @@
-use tenantry::{Config, Tenancy, Tenant, tenant::TenantCode};
+use tenantry::{Config, OpenError, Tenancy, Tenant, tenant::TenantCode};
 
 use crate::{
     Application, Error,
@@ -43,6 +43,23 @@ impl Context {
     /// where that is needed.
     pub(crate) async fn open<A: Application>(&self) -> Result<Tenancy, Error> {
         self.open_with(self.config::<A>()).await
+    }
+
+    /// Opens the deployment for a command that `only_looks`: where there is none, none is made. As
+    /// [`open`](Self::open) for others.
+    pub(crate) async fn open_for<A: Application>(
+        &self,
+        only_looks: bool,
+    ) -> Result<Tenancy, Error> {
+        let config = self.config::<A>();
+        if only_looks && self.settings.profile == Profile::Development {
+            match Tenancy::inspect(config.clone()).await {
+                Ok((tenancy, _)) => tenancy.close(),
+                Err(OpenError::NotSetUp(folder)) => return Err(Error::NothingHere(folder)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.open_with(config).await
     }
 
     /// As [`open`](Self::open), with makings that the caller has added to.

@@ -81,6 +81,9 @@ pub(crate) enum Error {
     /// There is no deployment in the data folder.
     #[error("nothing is set up in {} yet", .0.display())]
     NotSetUp(PathBuf),
+    /// There is nothing to look at.
+    #[error("there is nothing in {} yet", .0.display())]
+    NothingHere(PathBuf),
     /// The central database lacks migrations, and nobody asked to apply them.
     #[error("the central database lacks migrations: {}", .0.join(", "))]
     CentralBehind(Vec<String>),

@@ -1,5 +1,7 @@
 use std::process::ExitCode;
 
+use tenantry::lifecycle::LifecycleError;
+
 use crate::Error;
 
 /// What the process says at its end to whoever started it. Scripts depend on the numbers.
@@ -35,7 +37,11 @@ impl From<&Error> for Exit {
             | Error::LogFilter(_)
             | Error::NoPassword { .. }
             | Error::Password(_)
-            | Error::Email(_) => Self::Usage,
+            | Error::Email(_)
+            | Error::Lifecycle {
+                source: LifecycleError::NoPlace(_),
+                ..
+            } => Self::Usage,
             Error::NoTenant(_) | Error::NoMatch(_) => Self::NoTenant,
             Error::NotSetUp(_)
             | Error::CentralBehind(_)
@@ -45,14 +51,15 @@ impl From<&Error> for Exit {
             | Error::Problems(_)
             | Error::NotEmpty(_)
             | Error::DemoInProduction
+            | Error::CodeTaken(_)
             | Error::NeedsRoles(_)
             | Error::Unsafe(_) => Self::Refused,
             Error::SomeTenants { .. } => Self::Partly,
-            Error::NoUser { .. }
+            Error::NothingHere(_)
+            | Error::NoUser { .. }
             | Error::NoOperator(_)
             | Error::Operator(_)
             | Error::Open(_)
-            | Error::CodeTaken(_)
             | Error::Lifecycle { .. }
             | Error::User(_)
             | Error::Tenant { .. }
@@ -82,7 +89,7 @@ mod tests {
         let code: tenantry::tenant::TenantCode = "acme".parse().unwrap();
         let cases = [
             (Error::Interrupted, 1),
-            (Error::CodeTaken(code.clone()), 1),
+            (Error::CodeTaken(code.clone()), 4),
             (Error::Password("must not be empty".into()), 2),
             (Error::NoTenant(code.clone()), 3),
             (Error::NoMatch("a*".parse().unwrap()), 3),

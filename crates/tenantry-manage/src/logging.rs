@@ -10,7 +10,9 @@ pub(crate) fn start(level: &str) -> Result<(), Error> {
     let wanted = std::env::var("RUST_LOG")
         .ok()
         .filter(|wanted| !wanted.is_empty());
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(level))?;
+    // a cookie of another program on the same host is no news
+    let default = format!("{level},tower_sessions=error,tower_sessions_core=error");
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(&default))?;
     let plain = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
     // it fails when the application has a subscriber of its own already, which is then the one
     drop(

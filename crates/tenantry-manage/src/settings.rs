@@ -5,7 +5,10 @@ mod key;
 
 use std::{env, ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
-use tenantry::{routing::Site, tenant::Isolation};
+use tenantry::{
+    routing::{Proxies, Site},
+    tenant::Isolation,
+};
 
 pub(crate) use self::key::{Key, Origin};
 use self::{file::File, key::Found};
@@ -47,6 +50,10 @@ pub(crate) struct Flags {
     /// Base host: tenants are at CODE.NAME [default: localhost]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Settings")]
     host: Option<OsString>,
+    /// The proxies before the server, as ADDRESS,NETWORK/BITS: X-Forwarded-For, -Host and -Proto
+    /// are believed of these and of nobody else [default: none]
+    #[arg(long, global = true, value_name = "LIST", help_heading = "Settings")]
+    trust_proxy: Option<OsString>,
     /// development, or production: nothing is set up or migrated unasked [default: development]
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Settings")]
     profile: Option<OsString>,
@@ -76,6 +83,7 @@ pub(crate) struct Settings {
     /// `HOST:PORT`, with a port that is one.
     pub(crate) addr: String,
     pub(crate) host: String,
+    pub(crate) trust_proxy: Proxies,
     pub(crate) profile: Profile,
 }
 
@@ -125,6 +133,8 @@ impl Settings {
                 .map_or_else(|| Ok("127.0.0.1:8000".into()), |found| found.parsed(addr))?,
             host: find(Key::Host)
                 .map_or_else(|| Ok("localhost".into()), |found| found.parsed(host))?,
+            trust_proxy: find(Key::TrustProxy)
+                .map_or_else(|| Ok(Proxies::default()), |found| found.parsed(str::parse))?,
             profile: find(Key::Profile)
                 .map_or(Ok(Profile::Development), |found| found.parsed(profile))?,
         })
@@ -161,6 +171,7 @@ impl Flags {
             Key::Pooler => self.pooler.clone(),
             Key::Addr => self.addr.clone(),
             Key::Host => self.host.clone(),
+            Key::TrustProxy => self.trust_proxy.clone(),
             Key::Profile => self.profile.clone(),
         }
     }

@@ -38,6 +38,7 @@ pub struct Config {
     pub(crate) statement_timeout: Duration,
     pub(crate) pooler: bool,
     pub(crate) mailer: ByMailer,
+    pub(crate) writes_mail: bool,
     pub(crate) mail_address: String,
     pub(crate) policies: Option<Policies>,
 }
@@ -58,6 +59,7 @@ impl Config {
         let data = data.into();
         Self {
             mailer: ByMailer(Arc::new(EmlFiles::new(data.join("mail")))),
+            writes_mail: true,
             mail_address: "no-reply@localhost".into(),
             data,
             project: "tenantry".into(),
@@ -181,6 +183,7 @@ impl Config {
     #[must_use]
     pub fn mailer(mut self, mailer: impl Mailer) -> Self {
         self.mailer = ByMailer(Arc::new(mailer));
+        self.writes_mail = false;
         self
     }
 

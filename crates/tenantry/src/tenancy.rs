@@ -54,8 +54,9 @@ pub(crate) struct Inner {
     pub(crate) places: Places,
     pub(crate) passwords: Passwords,
     pub(crate) guard: Guard,
-    mailer: Arc<dyn Mailer>,
-    mail_address: String,
+    pub(crate) mailer: Arc<dyn Mailer>,
+    pub(crate) mail_address: String,
+    pub(crate) writes_mail: bool,
     pub(crate) policies: Option<Policies>,
     pub(crate) central: Central,
     pub(crate) default_isolation: Isolation,
@@ -161,6 +162,7 @@ impl Tenancy {
             guard: Guard::new(),
             mailer: config.mailer.0,
             mail_address: config.mail_address,
+            writes_mail: config.writes_mail,
             policies: config.policies,
             central_migrations: config.central_migrations,
             tenant_version: migrations.version(),
@@ -350,6 +352,13 @@ impl Tenancy {
     #[must_use]
     pub fn mail(&self, tenant: &Tenant) -> Mail {
         Mail::of(tenant, &self.0.mail_address, &self.0.mailer)
+    }
+
+    /// Whether mail is written to files instead of being sent, because the application said nothing
+    /// else: right where people try things out, and nowhere else.
+    #[must_use]
+    pub fn writes_mail_to_files(&self) -> bool {
+        self.0.writes_mail
     }
 
     /// How many tenants' files are open in this process.

@@ -8,11 +8,11 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{ClientAddress, CurrentUser, Json, Problem, Result, Site},
-    users::{Attempt, Audit, Event, Links, Purpose, SecondFactors, UserChange, Users},
+    users::{Actor, Attempt, Audit, By, Event, Links, Purpose, SecondFactors, UserChange, Users},
 };
 
 use crate::{
-    access::{acting, in_person},
+    access::{acting, by, in_person},
     mails,
     models::staff::Person,
     validate,
@@ -41,7 +41,7 @@ async fn confirm(
         code,
         address: address.0,
     };
-    tenancy.sign_in(tenant, attempt).await?;
+    tenancy.confirm(tenant, &current.user, attempt).await?;
     Ok(())
 }
 
@@ -124,11 +124,16 @@ pub(crate) async fn reset_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Whoever uses a link, of whom nothing else is known.
+pub(super) fn stranger(address: ClientAddress) -> By {
+    By::new(Actor::Stranger(String::new())).from(address.0)
+}
+
 /// Sets the password that a link was mailed for.
 pub(crate) async fn set_password(
     tenancy: &Tenancy,
     tenant: &Tenant,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     link: &str,
     password: &str,
@@ -137,10 +142,9 @@ pub(crate) async fn set_password(
     let password = validate::new_password(password, &[&email])
         .map_err(|error| Problem::invalid_field("password", error))?;
     let user = Links::on(&db)
+        .by(stranger(address))
         .set_password(tenancy.passwords(), link, &password)
         .await?;
-    let event = Event::new("password-reset", &user).from(address.0);
-    Audit::on(&mut db).record(event).await?;
     let what = "A new password was set, and you were signed out everywhere.";
     mails::notice(tenancy, tenant, &user, &user.email, what);
     Ok(())
@@ -209,13 +213,12 @@ pub(crate) async fn confirm_email(
 pub(crate) async fn use_email_link(
     tenancy: &Tenancy,
     tenant: &Tenant,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     link: &str,
 ) -> Result<tenantry::users::User> {
-    let (before, user) = Links::on(&db).confirm_email(link).await?;
-    let event = Event::new("email-confirmed", &user).detail(&before);
-    Audit::on(&mut db).record(event.from(address.0)).await?;
+    let links = Links::on(&db).by(stranger(address));
+    let (before, user) = links.confirm_email(link).await?;
     if before != user.email {
         let what = format!("Your address was changed to {}.", user.email);
         mails::notice(tenancy, tenant, &user, &before, &what);
@@ -263,17 +266,16 @@ pub(crate) async fn begin_totp(
 
 pub(crate) async fn confirm_totp(
     current: CurrentUser,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     Json(Code { code }): Json<Code>,
 ) -> Result<Json<RecoveryCodes>> {
     in_person(&current)?;
     let recovery_codes = SecondFactors::on(&db)
+        .by(by(&current, address))
         .confirm(current.user.id, &code)
         .await?
         .ok_or_else(|| Problem::invalid_field("code", "is not the one of now"))?;
-    let event = acting(Event::new("second-factor-added", &current.user), &current);
-    Audit::on(&mut db).record(event.from(address.0)).await?;
     Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
@@ -287,14 +289,15 @@ pub(crate) async fn remove_totp(
     current: CurrentUser,
     tenancy: Tenancy,
     tenant: Tenant,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     Json(proof): Json<Proof>,
 ) -> Result<StatusCode> {
     let code = Some(proof.code.as_str());
     confirm(&tenancy, &tenant, &current, &proof.password, code, address).await?;
-    SecondFactors::on(&db).remove(current.user.id).await?;
-    let event = Event::new("second-factor-removed", &current.user).from(address.0);
-    Audit::on(&mut db).record(event).await?;
+    SecondFactors::on(&db)
+        .by(by(&current, address))
+        .remove(current.user.id)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{ClientAddress, Credential, CurrentUser, Json, Path, Problem, Result},
-    users::{Attempt, Jwts, SessionInfo, Sessions, TokenInfo, Tokens, User, Users},
+    users::{Attempt, Jwts, SessionInfo, Sessions, SignedIn, TokenInfo, Tokens, Users},
 };
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ async fn sign_in(
     tenant: &Tenant,
     login: &Login,
     address: ClientAddress,
-) -> Result<User> {
+) -> Result<SignedIn> {
     let attempt = Attempt {
         email: &login.email,
         password: &login.password,
@@ -55,12 +55,12 @@ pub(crate) async fn login(
 ) -> Result<Json<LoggedIn>> {
     let name = validate::optional_text(&login.name, 100)
         .map_err(|error| Problem::invalid_field("name", error))?;
-    let user = sign_in(&tenancy, &tenant, &login, address).await?;
-    let token = Tokens::on(&db).issue_named(user.id, &name).await?;
+    let who = sign_in(&tenancy, &tenant, &login, address).await?;
+    let token = Tokens::on(&db).issue_to(&who, &name).await?;
     Ok(Json(LoggedIn {
         token: token.secret,
         expires_at: token.expires_at,
-        user: user.into(),
+        user: who.user.into(),
     }))
 }
 
@@ -106,8 +106,8 @@ pub(crate) async fn jwt(
     address: ClientAddress,
     Json(login): Json<Login>,
 ) -> Result<Json<Pair>> {
-    let user = sign_in(&tenancy, &tenant, &login, address).await?;
-    let pair = Jwts::on(&db, &tenant).issue(user.id).await?;
+    let who = sign_in(&tenancy, &tenant, &login, address).await?;
+    let pair = Jwts::on(&db, &tenant).issue_to(&who).await?;
     Ok(Json(Pair {
         access: pair.access,
         refresh: pair.refresh,

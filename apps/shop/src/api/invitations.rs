@@ -7,16 +7,17 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{ClientAddress, Json, Path, Result, Site},
-    users::{Audit, Event, Invitation, Links, NewPerson, Purpose, User},
+    users::{Invitation, Links, NewPerson, Purpose, User},
 };
 use uuid::Uuid;
 
 use super::{
+    account::stranger,
     auth::Items,
     users::{known_role, may_touch},
 };
 use crate::{
-    access::{Managing, STAFF, acting, in_person},
+    access::{Managing, STAFF, by, in_person},
     mails,
     models::staff::Person,
     validate::{self, Errors},
@@ -67,7 +68,7 @@ pub(crate) async fn create(
     Managing(current): Managing,
     tenancy: Tenancy,
     tenant: Tenant,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     State(site): State<Site>,
     Json(wanted): Json<Wanted>,
@@ -81,12 +82,8 @@ pub(crate) async fn create(
         return Err(errors.into());
     };
     may_touch(&current.user, &role)?;
-    let link = Links::on(&db)
-        .invite(&email, &role, Some(current.user.id))
-        .await?;
-    let event = acting(Event::new("invited", &current.user), &current);
-    let event = event.about(&link.email).detail(&role).from(address.0);
-    Audit::on(&mut db).record(event).await?;
+    let links = Links::on(&db).by(by(&current, address));
+    let link = links.invite(&email, &role, Some(current.user.id)).await?;
     let sent = Sent {
         id: link.id,
         email: link.email.clone(),
@@ -99,14 +96,12 @@ pub(crate) async fn create(
 
 pub(crate) async fn withdraw(
     Managing(current): Managing,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    let invitation = Links::on(&db).withdraw(id).await?;
-    let event = acting(Event::new("invitation-withdrawn", &current.user), &current);
-    let event = event.about(&invitation.email).from(address.0);
-    Audit::on(&mut db).record(event).await?;
+    let links = Links::on(&db).by(by(&current, address));
+    links.withdraw(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -132,7 +127,7 @@ pub(crate) async fn accept(
 /// Makes the account that somebody was invited to have.
 pub(crate) async fn join(
     tenancy: &Tenancy,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     acceptance: Acceptance,
 ) -> Result<User> {
@@ -156,10 +151,6 @@ pub(crate) async fn join(
         first_name,
         last_name,
     };
-    let user = Links::on(&db)
-        .accept(tenancy.passwords(), link, person)
-        .await?;
-    let event = Event::new("joined", &user).detail(&user.role);
-    Audit::on(&mut db).record(event.from(address.0)).await?;
-    Ok(user)
+    let links = Links::on(&db).by(stranger(address));
+    Ok(links.accept(tenancy.passwords(), link, person).await?)
 }

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use tenantry::{
     db::TenantDb,
     routing::{ClientAddress, Json, Path, Result},
-    users::{ApiKey, ApiKeys, Audit, Event, NewApiKey},
+    users::{ApiKey, ApiKeys, NewApiKey},
 };
 use uuid::Uuid;
 
 use super::auth::Items;
 use crate::{
-    access::{Managing, SCOPES, acting, in_person},
+    access::{Managing, SCOPES, by, in_person},
     validate::{self, Errors},
 };
 
@@ -64,7 +64,7 @@ pub(crate) async fn list(_: Managing, db: TenantDb) -> Result<Json<Items<Key>>> 
 
 pub(crate) async fn create(
     Managing(current): Managing,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     Json(wanted): Json<WantedKey>,
 ) -> Result<(StatusCode, Json<MadeKey>)> {
@@ -96,23 +96,19 @@ pub(crate) async fn create(
         expires_at: wanted.expires_at,
         made_by: Some(current.user.id),
     };
-    let (key, secret) = ApiKeys::on(&db).create(new).await?;
-    let event = acting(Event::new("api-key-made", &current.user), &current);
-    let event = event.about(&key.name).detail(key.scopes.join(" "));
-    Audit::on(&mut db).record(event.from(address.0)).await?;
+    let keys = ApiKeys::on(&db).by(by(&current, address));
+    let (key, secret) = keys.create(new).await?;
     let key = key.into();
     Ok((StatusCode::CREATED, Json(MadeKey { key, secret })))
 }
 
 pub(crate) async fn revoke(
     Managing(current): Managing,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    let key = ApiKeys::on(&db).revoke(id).await?;
-    let event = acting(Event::new("api-key-ended", &current.user), &current);
-    let event = event.about(&key.name).from(address.0);
-    Audit::on(&mut db).record(event).await?;
+    let keys = ApiKeys::on(&db).by(by(&current, address));
+    keys.revoke(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

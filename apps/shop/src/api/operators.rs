@@ -176,6 +176,7 @@ pub(crate) async fn impersonate(
     CurrentOperator(operator, _): CurrentOperator,
     tenancy: Tenancy,
     State(site): State<Site>,
+    address: ClientAddress,
     Json(wanted): Json<StandIn>,
 ) -> Result<(StatusCode, Json<StandInLink>)> {
     let reason = validate::text(&wanted.reason, 200)
@@ -195,7 +196,7 @@ pub(crate) async fn impersonate(
     };
     let link = tenancy
         .operators()
-        .impersonate(&operator, &tenant, &user, &reason)
+        .impersonate(&operator, &tenant, &user, &reason, address.0)
         .await?;
     let url = format!(
         "{}/impersonate?link={}",

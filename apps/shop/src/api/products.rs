@@ -9,12 +9,12 @@ use serde::Deserialize;
 use tenantry::{
     Tenant,
     db::TenantDb,
-    routing::{Json, Path, Query, Result},
+    routing::{ClientAddress, CurrentUser, Json, Path, Query, Result},
 };
 use uuid::Uuid;
 
 use crate::{
-    access::Staff,
+    access::{Staff, record_stand_in},
     amount::Amount,
     listing::{self, Page, Wanted},
     models::product::{Product, ProductChange, ProductFields},
@@ -51,34 +51,38 @@ pub(crate) async fn show(db: TenantDb, Path(id): Path<Uuid>) -> Result<Json<Prod
 pub(crate) async fn create(
     Staff(by): Staff,
     db: TenantDb,
+    address: ClientAddress,
     Json(new): Json<NewProduct>,
 ) -> Result<Response> {
     let fields = validated(&new.name, &new.code, new.price.0)?;
-    let product = Product::create(&db, fields, by).await?;
+    let product = make(&db, by.as_deref(), address, fields).await?;
     let location = [(header::LOCATION, format!("/api/products/{}", product.id))];
     Ok((StatusCode::CREATED, location, Json(product)).into_response())
 }
 
 pub(crate) async fn replace(
-    Staff(_): Staff,
+    Staff(by): Staff,
     db: TenantDb,
+    address: ClientAddress,
     Path(id): Path<Uuid>,
     Json(new): Json<NewProduct>,
 ) -> Result<Json<Product>> {
     Product::get(&db, id).await?;
     let fields = validated(&new.name, &new.code, new.price.0)?;
-    Product::update(&db, id, fields.into()).await.map(Json)
+    let changed = change(&db, by.as_deref(), address, id, fields.into());
+    changed.await.map(Json)
 }
 
 pub(crate) async fn update(
-    Staff(_): Staff,
+    Staff(by): Staff,
     db: TenantDb,
+    address: ClientAddress,
     Path(id): Path<Uuid>,
     Json(changed): Json<ChangedProduct>,
 ) -> Result<Json<Product>> {
     Product::get(&db, id).await?;
     let mut errors = Errors::default();
-    let change = ProductChange {
+    let wanted = ProductChange {
         name: changed
             .name
             .and_then(|text| errors.check("name", name(&text))),
@@ -90,16 +94,60 @@ pub(crate) async fn update(
             .and_then(|price| errors.check("price", validate::price(price.0))),
     };
     errors.finish()?;
-    Product::update(&db, id, change).await.map(Json)
+    let changed = change(&db, by.as_deref(), address, id, wanted);
+    changed.await.map(Json)
 }
 
 pub(crate) async fn delete(
-    Staff(_): Staff,
+    Staff(by): Staff,
     db: TenantDb,
+    address: ClientAddress,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    Product::delete(&db, id).await?;
+    remove(&db, by.as_deref(), address, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Adds a product. Of this and the two that follow, the log tells when an operator does it in
+/// somebody's place.
+pub(crate) async fn make(
+    db: &TenantDb,
+    by: Option<&CurrentUser>,
+    address: ClientAddress,
+    fields: ProductFields,
+) -> Result<Product> {
+    let mut tx = db.begin();
+    let product = Product::create(&mut tx, fields, by.map(|by| by.user.id)).await?;
+    record_stand_in(&mut tx, by, "product-added", &product.name, address).await?;
+    tx.commit().await?;
+    Ok(product)
+}
+
+pub(crate) async fn change(
+    db: &TenantDb,
+    by: Option<&CurrentUser>,
+    address: ClientAddress,
+    id: Uuid,
+    change: ProductChange,
+) -> Result<Product> {
+    let mut tx = db.begin();
+    let product = Product::update(&mut tx, id, change).await?;
+    record_stand_in(&mut tx, by, "product-changed", &product.name, address).await?;
+    tx.commit().await?;
+    Ok(product)
+}
+
+pub(crate) async fn remove(
+    db: &TenantDb,
+    by: Option<&CurrentUser>,
+    address: ClientAddress,
+    id: Uuid,
+) -> Result<()> {
+    let mut tx = db.begin();
+    let product = Product::delete(&mut tx, id).await?;
+    record_stand_in(&mut tx, by, "product-removed", &product.name, address).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// The fields, if they can be taken.

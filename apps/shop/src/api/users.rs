@@ -136,6 +136,9 @@ pub(crate) async fn update(
     {
         in_person(&current)?;
     }
+    if id == current.user.id {
+        not_ones_own(&user, &change)?;
+    }
     if let Some(role) = &change.role {
         may_touch(&current.user, role)?;
     }
@@ -155,6 +158,26 @@ pub(crate) async fn update(
     Audit::on(&mut tx).record(event).await?;
     tx.commit().await?;
     Ok(Json(user.into()))
+}
+
+/// A session that was left open is not enough to take an account over: one's own address and
+/// password are changed where the old password is asked for.
+fn not_ones_own(user: &User, change: &UserChange) -> Result<()> {
+    let mut errors = Errors::default();
+    let other_email = |email: &String| email.to_lowercase() != user.email;
+    if change.email.as_ref().is_some_and(other_email) {
+        errors.add(
+            "email",
+            "is your own: POST /api/auth/email changes it, with your password",
+        );
+    }
+    if change.password.is_some() {
+        errors.add(
+            "password",
+            "is your own: POST /api/auth/password changes it, with the old one",
+        );
+    }
+    Ok(errors.finish()?)
 }
 
 /// What is changed, in words: a password by no more than that.

@@ -2,7 +2,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use tenantry::{
-    db::{DbError, FromRow, TenantDb, Value},
+    db::{DbError, Executor, FromRow, TenantDb, TenantScope, Value},
     routing::Problem,
 };
 use uuid::Uuid;
@@ -74,7 +74,7 @@ impl Product {
     }
 
     pub(crate) async fn create(
-        db: &TenantDb,
+        on: &mut impl Executor<TenantScope>,
         fields: ProductFields,
         added_by: Option<Uuid>,
     ) -> Result<Self, Problem> {
@@ -86,7 +86,7 @@ impl Product {
             added_by,
             added_on: Utc::now().trunc_subsecs(6),
         };
-        db.query(&format!(
+        on.query(&format!(
             "INSERT INTO products ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)"
         ))
         .bind(product.id)
@@ -102,11 +102,11 @@ impl Product {
     }
 
     pub(crate) async fn update(
-        db: &TenantDb,
+        on: &mut impl Executor<TenantScope>,
         id: Uuid,
         change: ProductChange,
     ) -> Result<Self, Problem> {
-        db.query(&format!(
+        on.query(&format!(
             "UPDATE products SET name = coalesce($2, name), code = coalesce($3, code),
                 price = coalesce($4, price)
              WHERE id = $1 RETURNING {COLUMNS}"
@@ -120,16 +120,16 @@ impl Product {
         .map_err(refusal)
     }
 
-    pub(crate) async fn delete(db: &TenantDb, id: Uuid) -> Result<(), DbError> {
-        let gone = db
-            .query("DELETE FROM products WHERE id = $1")
-            .bind(id)
-            .execute()
-            .await?;
-        if gone == 0 {
-            return Err(DbError::NotFound);
-        }
-        Ok(())
+    pub(crate) async fn delete(
+        on: &mut impl Executor<TenantScope>,
+        id: Uuid,
+    ) -> Result<Self, DbError> {
+        on.query(&format!(
+            "DELETE FROM products WHERE id = $1 RETURNING {COLUMNS}"
+        ))
+        .bind(id)
+        .one()
+        .await
     }
 }
 

@@ -60,6 +60,28 @@ fn refused(problem: Problem) -> Result<(StatusCode, FieldErrors)> {
     }
 }
 
+const OVER: &str = "This link is not good, or no longer";
+
+/// Says that a link is of no use, and how to come by another; or another problem than that.
+async fn over(
+    problem: Problem,
+    tenant: &Tenant,
+    db: &TenantDb,
+    what_next: &str,
+    form: Option<StepForm>,
+) -> Result<Response> {
+    if problem.slug() != "invalid-token" {
+        return Err(problem);
+    }
+    page(problem.status(), tenant, db, (OVER, what_next), form).await
+}
+
+const MAIL_ANOTHER: &str = "It is good once, and for an hour. Have another mailed to you.";
+const ASK_TO_BE_ASKED: &str =
+    "It is good once, and for a week. Ask whoever invited you for another.";
+const CONFIRM_AGAIN: &str =
+    "It is good once, and for a day. Sign in, and have another mailed to you.";
+
 const FORGOTTEN: (&str, &str) = (
     "Forgot your password?",
     "Say which address you sign in with, and a link to set a new one is mailed there.",
@@ -122,9 +144,11 @@ pub(crate) async fn new_password(
     db: TenantDb,
     Query(Link { link }): Query<Link>,
 ) -> Result<Response> {
-    Links::on(&db)
-        .look_at(Purpose::ResetPassword, &link)
-        .await?;
+    let looked = Links::on(&db).look_at(Purpose::ResetPassword, &link).await;
+    if let Err(error) = looked {
+        let form = Some(address_form(FieldErrors::default()));
+        return over(error.into(), &tenant, &db, MAIL_ANOTHER, form).await;
+    }
     let form = password_form(link, FieldErrors::default());
     page(StatusCode::OK, &tenant, &db, NEW_PASSWORD, Some(form)).await
 }
@@ -138,7 +162,13 @@ pub(crate) async fn set_password(
 ) -> Result<Response> {
     let set = account::set_password(&tenancy, &tenant, db.clone(), address, &link, &password).await;
     if let Err(problem) = set {
-        let (status, errors) = refused(problem)?;
+        let (status, errors) = match refused(problem) {
+            Ok(refused) => refused,
+            Err(problem) => {
+                let form = Some(address_form(FieldErrors::default()));
+                return over(problem, &tenant, &db, MAIL_ANOTHER, form).await;
+            }
+        };
         let form = password_form(link, errors);
         return page(status, &tenant, &db, NEW_PASSWORD, Some(form)).await;
     }
@@ -168,7 +198,10 @@ pub(crate) async fn invited(
     db: TenantDb,
     Query(Link { link }): Query<Link>,
 ) -> Result<Response> {
-    Links::on(&db).look_at(Purpose::Invitation, &link).await?;
+    let looked = Links::on(&db).look_at(Purpose::Invitation, &link).await;
+    if let Err(error) = looked {
+        return over(error.into(), &tenant, &db, ASK_TO_BE_ASKED, None).await;
+    }
     let form = invitation_form(link, String::new(), FieldErrors::default());
     page(StatusCode::OK, &tenant, &db, INVITED, Some(form)).await
 }
@@ -182,7 +215,10 @@ pub(crate) async fn join(
 ) -> Result<Response> {
     let (link, first_name) = (acceptance.link.clone(), acceptance.first_name.clone());
     if let Err(problem) = invitations::join(&tenancy, db.clone(), address, acceptance).await {
-        let (status, errors) = refused(problem)?;
+        let (status, errors) = match refused(problem) {
+            Ok(refused) => refused,
+            Err(problem) => return over(problem, &tenant, &db, ASK_TO_BE_ASKED, None).await,
+        };
         let form = invitation_form(link, first_name, errors);
         return page(status, &tenant, &db, INVITED, Some(form)).await;
     }
@@ -218,7 +254,10 @@ pub(crate) async fn confirm_email(
     address: ClientAddress,
     Form(Link { link }): Form<Link>,
 ) -> Result<Response> {
-    account::use_email_link(&tenancy, &tenant, db.clone(), address, &link).await?;
+    let used = account::use_email_link(&tenancy, &tenant, db.clone(), address, &link).await;
+    if let Err(problem) = used {
+        return over(problem, &tenant, &db, CONFIRM_AGAIN, None).await;
+    }
     let done = (
         "Your address is confirmed",
         "It is the one you sign in with.",

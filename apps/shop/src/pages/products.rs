@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tenantry::{
     Tenant,
     db::TenantDb,
-    routing::{CurrentUser, Form, Path, Problem, Result},
+    routing::{ClientAddress, CurrentUser, Form, Path, Problem, Result},
 };
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use super::{form_errors, html, shop_view, viewer};
 use crate::{
     access::Editor,
     amount::Amount,
-    api::products::validated,
+    api::products::{change, make, remove, validated},
     models::product::{Product, ProductFields},
     views::{FieldErrors, ProductForm},
 };
@@ -74,10 +74,11 @@ pub(crate) async fn create(
     Editor(current): Editor,
     tenant: Tenant,
     db: TenantDb,
+    address: ClientAddress,
     Form(submitted): Form<Submitted>,
 ) -> Result<Response> {
     let made = match read(&submitted) {
-        Ok(fields) => Product::create(&db, fields, Some(current.user.id)).await,
+        Ok(fields) => make(&db, Some(&current), address, fields).await,
         Err(problem) => Err(problem),
     };
     saved(made, &tenant, &db, &current, None, submitted).await
@@ -87,23 +88,25 @@ pub(crate) async fn update(
     Editor(current): Editor,
     tenant: Tenant,
     db: TenantDb,
+    address: ClientAddress,
     Path(id): Path<Uuid>,
     Form(submitted): Form<Submitted>,
 ) -> Result<Response> {
     Product::get(&db, id).await?;
     let changed = match read(&submitted) {
-        Ok(fields) => Product::update(&db, id, fields.into()).await,
+        Ok(fields) => change(&db, Some(&current), address, id, fields.into()).await,
         Err(problem) => Err(problem),
     };
     saved(changed, &tenant, &db, &current, Some(id), submitted).await
 }
 
 pub(crate) async fn delete(
-    Editor(_): Editor,
+    Editor(current): Editor,
     db: TenantDb,
+    address: ClientAddress,
     Path(id): Path<Uuid>,
 ) -> Result<Redirect> {
-    Product::delete(&db, id).await?;
+    remove(&db, Some(&current), address, id).await?;
     Ok(Redirect::to("/"))
 }
 

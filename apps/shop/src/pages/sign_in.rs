@@ -9,11 +9,11 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{BrowserSession, ClientAddress, CurrentUser, Form, Problem, Result},
-    users::{Attempt, Audit, Event, SignInError},
+    users::{Attempt, SignInError},
 };
 
 use super::{html, shop_view};
-use crate::{access::acting, views::SignIn};
+use crate::views::SignIn;
 
 #[derive(Deserialize)]
 pub(crate) struct Submitted {
@@ -48,8 +48,8 @@ pub(crate) async fn sign_in(
         address: address.0,
     };
     let refusal = match tenancy.sign_in(&tenant, attempt).await {
-        Ok(user) => {
-            session.sign_in(user.id).await?;
+        Ok(who) => {
+            session.sign_in(&who).await?;
             return Ok(Redirect::to("/").into_response());
         }
         Err(SignInError::Db(error)) => return Err(error.into()),
@@ -74,14 +74,18 @@ pub(crate) async fn sign_in(
 /// Also where an operator ends standing in for somebody.
 pub(crate) async fn sign_out(
     current: Option<CurrentUser>,
-    mut db: TenantDb,
+    tenancy: Tenancy,
+    tenant: Tenant,
+    address: ClientAddress,
     session: BrowserSession,
 ) -> Result<Response> {
     if let Some(current) = &current
-        && current.impersonated.is_some()
+        && let Some(by) = &current.impersonated
     {
-        let event = acting(Event::new("impersonation-ended", &current.user), current);
-        Audit::on(&mut db).record(event).await?;
+        tenancy
+            .operators()
+            .ended(&by.operator, &tenant, &current.user, address.0)
+            .await?;
     }
     session.sign_out().await?;
     Ok(Redirect::to("/").into_response())

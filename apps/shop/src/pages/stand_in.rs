@@ -9,7 +9,6 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{BrowserSession, ClientAddress, Form, Problem, Query, Result},
-    users::{Actor, Audit, Event, Users},
 };
 
 use super::{html, shop_view};
@@ -47,26 +46,15 @@ pub(crate) async fn show(
 pub(crate) async fn begin(
     tenancy: Tenancy,
     tenant: Tenant,
-    mut db: TenantDb,
     session: BrowserSession,
     address: ClientAddress,
     Form(Link { link }): Form<Link>,
 ) -> Result<Response> {
     let impersonation = tenancy
         .operators()
-        .redeem(&tenant, &link)
+        .redeem(&tenant, &link, address.0)
         .await?
         .ok_or_else(Problem::invalid_token)?;
-    let user = Users::on(&mut db).get(impersonation.user_id).await?;
-    if !user.active {
-        return Err(Problem::invalid_token());
-    }
-    let by = Actor::Operator(impersonation.operator.clone());
-    let event = Event::new("impersonation-begun", by)
-        .about_user(&user)
-        .detail(&impersonation.reason)
-        .from(address.0);
-    Audit::on(&mut db).record(event).await?;
     session.impersonate(&impersonation).await?;
     Ok(Redirect::to("/").into_response())
 }

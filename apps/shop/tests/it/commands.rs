@@ -55,7 +55,7 @@ fn a_create_that_is_refused_makes_nothing() {
     let place = place_with(&["acme"]);
     let too_long = "a".repeat(64);
     let create = |code| ["tenant", "create", code, "--name", "X"];
-    place.run(&create("acme")).refuses(1);
+    place.run(&create("acme")).refuses(4);
     for bad in ["Acme", "www", "x'; DROP", "a_b", &too_long] {
         place.run(&create(bad)).refuses(2);
     }
@@ -97,6 +97,16 @@ fn a_create_that_is_refused_makes_nothing() {
 #[test]
 fn lists_are_for_people_or_for_programs() {
     let place = Place::new();
+    for looking in [
+        &["tenant", "list"][..],
+        &["tenant", "list", "--json"],
+        &["tenant", "show", "acme"],
+        &["user", "list", "--tenant", "acme"],
+    ] {
+        let nothing = place.run(looking).refuses(1);
+        assert!(nothing.stderr.contains("nothing in"), "{}", nothing.stderr);
+    }
+    place.run(&["migrate", "--all"]).ok();
     assert_eq!(place.run(&["tenant", "list"]).ok().stdout, "");
     assert_eq!(
         place.run(&["tenant", "list", "--json"]).ok().json(),
@@ -166,7 +176,7 @@ fn a_tenant_is_suspended_resumed_and_renamed() {
         assert_eq!(status(), "active");
     }
     let files = place.files_in("tenants");
-    place.run(&["tenant", "rename", "acme", "zoo"]).refuses(1);
+    place.run(&["tenant", "rename", "acme", "zoo"]).refuses(4);
     place.run(&["tenant", "rename", "acme", "WWW"]).refuses(2);
     let renamed = place.run(&["tenant", "rename", "acme", "bee"]).ok();
     assert_eq!(renamed.stdout.trim(), "http://bee.localhost:8000");

@@ -293,3 +293,40 @@ async fn an_address_that_is_taken_is_told_and_harms_nobody() {
     shop.visitor().get("/api/shop").await.is(200);
     place.run(&["serve", "--addr", "nonsense"]).refuses(2);
 }
+
+#[tokio::test]
+async fn proxies_are_believed_when_they_are_trusted() {
+    let place = Place::new();
+    for (trusted, address, sees_acme) in [
+        ("", "127.0.0.1", false),
+        ("192.0.2.0/24", "127.0.0.1", false),
+        ("127.0.0.0/8,10.0.0.0/8", "198.51.100.1", true),
+    ] {
+        let server = Server::start(&place, &[("SHOP_TRUST_PROXY", trusted)]);
+        let shop = Shop::open(&server).await;
+        let visitor = shop
+            .visitor()
+            .with("x-forwarded-for", "6.6.6.6, 198.51.100.1, 10.1.2.3");
+        let wrong = json!({ "email": shop.owner.email, "password": "wrong" });
+        let refused = visitor.post("/api/auth/login", wrong).await;
+        refused.problem(401, "invalid-credentials");
+        let log = shop.as_owner().get("/api/audit").await.is(200).json();
+        let failed = log["items"].as_array().unwrap().iter();
+        let failed: Vec<_> = failed
+            .filter(|entry| entry["action"] == "sign-in-failed")
+            .map(|entry| text(&entry["address"]))
+            .collect();
+        assert_eq!(failed, [address], "trusting {trusted:?}");
+        let host = format!("{}.localhost", shop.code);
+        let by_proxy = server.central().with("x-forwarded-host", &host);
+        let answer = by_proxy.get("/api/shop").await;
+        if sees_acme {
+            assert_eq!(answer.is(200).json()["code"], json!(shop.code));
+        } else {
+            answer.problem(404, "tenant-required");
+        }
+        server.terminate();
+    }
+    let wrong = ["check", "--trust-proxy", "10.0.0.0/99"];
+    place.run(&wrong).refuses(2);
+}

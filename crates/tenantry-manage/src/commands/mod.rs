@@ -61,7 +61,7 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
             done
         }
         Command::Tenant(command) => {
-            let tenancy = context.open::<A>().await?;
+            let tenancy = context.open_for::<A>(command.only_looks()).await?;
             let done = tenant::run::<A>(command, context, &tenancy).await;
             tenancy.close();
             done
@@ -73,7 +73,7 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
             done
         }
         Command::User(command) => {
-            let tenancy = context.open::<A>().await?;
+            let tenancy = context.open_for::<A>(command.only_looks()).await?;
             let done = user::run::<A>(command, &tenancy).await;
             tenancy.close();
             done

@@ -1,6 +1,6 @@
 use std::io::ErrorKind;
 
-use tenantry::{db::DbError, lifecycle::LifecycleError};
+use tenantry::{db::DbError, lifecycle::LifecycleError, tenant::Isolation};
 
 use crate::{Error, settings::Key};
 
@@ -30,6 +30,11 @@ impl Error {
             Self::NotSetUp(_) => {
                 format!("`{app} migrate --all` sets it up; --data DIR names another place")
             }
+            Self::NothingHere(_) => {
+                format!(
+                    "`{app} demo` or `{app} serve` begins there; --data DIR names another place"
+                )
+            }
             Self::CentralBehind(_) | Self::TenantBehind { .. } => {
                 format!("`{app} migrate --all` applies them; with --plan it only tells")
             }
@@ -48,6 +53,12 @@ impl Error {
                 )
             }
             Self::CodeTaken(_) => "choose another: a code is a tenant's host name".into(),
+            Self::Lifecycle {
+                source: LifecycleError::NoPlace(placement),
+                ..
+            } if placement.isolation != Isolation::File => {
+                "--database-url or --servers names the PostgreSQL server that it needs".into()
+            }
             Self::Lifecycle {
                 source: LifecycleError::UnderWay,
                 ..

@@ -28,6 +28,7 @@ struct Entries {
     pooler: Option<String>,
     addr: Option<String>,
     host: Option<String>,
+    trust_proxy: Option<String>,
     profile: Option<String>,
 }
 
@@ -70,6 +71,7 @@ impl File {
             Key::Pooler => self.entries.pooler.as_ref(),
             Key::Addr => self.entries.addr.as_ref(),
             Key::Host => self.entries.host.as_ref(),
+            Key::TrustProxy => self.entries.trust_proxy.as_ref(),
             Key::Profile => self.entries.profile.as_ref(),
         }
     }

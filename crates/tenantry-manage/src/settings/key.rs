@@ -17,11 +17,12 @@ pub(crate) enum Key {
     Pooler,
     Addr,
     Host,
+    TrustProxy,
     Profile,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -30,6 +31,7 @@ impl Key {
         Self::Pooler,
         Self::Addr,
         Self::Host,
+        Self::TrustProxy,
         Self::Profile,
     ];
 
@@ -44,6 +46,7 @@ impl Key {
             Self::Pooler => "pooler",
             Self::Addr => "addr",
             Self::Host => "host",
+            Self::TrustProxy => "trust-proxy",
             Self::Profile => "profile",
         }
     }

@@ -30,6 +30,7 @@ fn without_anything_the_defaults_hold() {
         pooler: false,
         addr: "127.0.0.1:8000".into(),
         host: "localhost".into(),
+        trust_proxy: Proxies::default(),
         profile: Profile::Development,
     };
     assert_eq!(gather(&[], &[], "").unwrap(), expected);

@@ -1,10 +1,13 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
-use super::Accounts;
+use super::{Accounts, link::end_access};
 use crate::{
     db::{CentralScope, DbError, Executor, FromRow, Row},
-    users::{Attempt, PasswordError, Realm, SignInError, normalise},
+    users::{
+        PasswordError, normalise,
+        person::{People, Person},
+    },
 };
 
 /// Somebody with one account and any number of memberships.
@@ -61,6 +64,9 @@ pub enum AccountError {
     /// Another account has that address.
     #[error("the e-mail address is taken")]
     EmailTaken,
+    /// The link is unknown, used up, expired, or for another purpose: which, is not told.
+    #[error("the link is not good, or no longer")]
+    Link,
     /// The password cannot be taken.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -79,17 +85,21 @@ impl From<DbError> for AccountError {
     }
 }
 
-struct WithHash {
-    account: Account,
-    password_hash: String,
-}
+impl Person for Account {
+    const PEOPLE: People = People {
+        table: "tenantry_accounts",
+        columns: COLUMNS,
+        key: "account_id",
+        active: "disabled_at IS NULL",
+    };
+    const WIDTH: usize = WIDTH;
 
-impl FromRow for WithHash {
-    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
-        Ok(Self {
-            account: Account::from_row(row)?,
-            password_hash: row.field(WIDTH, "password_hash")?,
-        })
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn email(&self) -> &str {
+        &self.email
     }
 }
 
@@ -131,47 +141,8 @@ impl Accounts<'_> {
             .await
     }
 
-    /// The account whose address and password are given. Attempts are limited as those of
-    /// [users](crate::Tenancy::sign_in); there is no second factor yet, and `code` is not looked at.
-    ///
-    /// # Errors
-    /// As [`SignInError`] has them.
-    pub async fn sign_in(&self, attempt: Attempt<'_>) -> Result<Account, SignInError> {
-        let email = normalise(attempt.email);
-        let taken = self
-            .tenancy
-            .0
-            .guard
-            .take(Realm::Accounts, &email, attempt.address, false)
-            .map_err(SignInError::TooMany)?;
-        let found: Result<Option<WithHash>, DbError> = self
-            .db
-            .query(&format!(
-                "SELECT {COLUMNS}, password_hash FROM tenantry_accounts
-                 WHERE email = $1 AND disabled_at IS NULL"
-            ))
-            .bind(&email)
-            .optional()
-            .await;
-        let found = match found {
-            Err(DbError::NulInText) => None,
-            found => found?,
-        };
-        let hash = found.as_ref().map(|found| found.password_hash.as_str());
-        let passwords = self.tenancy.passwords();
-        let verified = passwords.verify(attempt.password, hash).await;
-        let verified = verified.map_err(|error| match error {
-            PasswordError::Busy => SignInError::Busy,
-            other => SignInError::Db(DbError::Engine(Box::new(other))),
-        })?;
-        let found = found
-            .filter(|_| verified)
-            .ok_or(SignInError::InvalidCredentials)?;
-        taken.give_back();
-        Ok(found.account)
-    }
-
-    /// Sets a new password, which ends all that the account is signed in with.
+    /// Sets a new password, which ends all that the account is signed in with, and what was mailed
+    /// to it.
     ///
     /// # Errors
     /// [`DbError::NotFound`].
@@ -185,7 +156,7 @@ impl Accounts<'_> {
         .await
     }
 
-    /// Lets the account in no more, and ends all that it is signed in with.
+    /// Lets the account in no more, and ends all that it is signed in with and what was mailed to it.
     ///
     /// # Errors
     /// [`DbError::NotFound`].
@@ -209,10 +180,7 @@ impl Accounts<'_> {
         if changed == 0 {
             return Err(DbError::NotFound.into());
         }
-        tx.query("DELETE FROM tenantry_account_tokens WHERE account_id = $1")
-            .bind(id)
-            .execute()
-            .await?;
+        end_access(&mut tx, id).await?;
         Ok(tx.commit().await?)
     }
 }

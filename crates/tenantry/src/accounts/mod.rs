@@ -16,11 +16,18 @@
 //! ```
 
 mod account;
+mod link;
 mod member;
+mod sign_in;
 mod token;
 
 pub use account::{Account, AccountError, NewAccount};
 pub use member::{Member, MemberError, MemberInvitation, Members, Membership, OWNER};
+
+pub(crate) use sign_in::check;
+#[cfg(feature = "testing")]
+pub(crate) use sign_in::issue_if;
+pub(crate) use token::CentralTokens;
 
 use crate::{Tenancy, db::CentralDb, tenant::Tenant};
 

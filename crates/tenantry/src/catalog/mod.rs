@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use cache::{Cache, LIFE, SHORT_LIFE};
 pub(crate) use store::{Change, Store};
-pub(crate) use watch::{Listener, listen, watch};
+pub(crate) use watch::{INTERVAL, Listener, listen, watch};
 
 use crate::{
     db::DbError,

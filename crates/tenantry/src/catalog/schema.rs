@@ -259,6 +259,47 @@ CREATE TRIGGER tenantry_audit_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON tenant
     FOR EACH STATEMENT EXECUTE FUNCTION tenantry_keep();
 ";
 
+/// Accounts have second factors, and links that are mailed to them. Operators' second factors are
+/// kept as those of everybody else. A link for a new password that an unknown address asked for has
+/// no account, and opens nothing.
+const FACTORS: &str = "
+CREATE TABLE tenantry_account_factors (
+    account_id uuid PRIMARY KEY REFERENCES tenantry_accounts (id) ON DELETE CASCADE,
+    secret bytea NOT NULL,
+    confirmed_at timestamptz,
+    last_step bigint NOT NULL DEFAULT 0
+);
+CREATE TABLE tenantry_account_codes (
+    account_id uuid NOT NULL REFERENCES tenantry_accounts (id) ON DELETE CASCADE,
+    digest bytea NOT NULL,
+    PRIMARY KEY (account_id, digest)
+);
+CREATE TABLE tenantry_account_links (
+    id uuid PRIMARY KEY,
+    purpose text NOT NULL,
+    account_id uuid REFERENCES tenantry_accounts (id) ON DELETE CASCADE,
+    email text NOT NULL,
+    digest bytea NOT NULL UNIQUE,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX tenantry_account_links_account_id ON tenantry_account_links (account_id);
+CREATE INDEX tenantry_account_links_email ON tenantry_account_links (email);
+CREATE INDEX tenantry_account_links_expires_at ON tenantry_account_links (expires_at);
+CREATE TABLE tenantry_operator_factors (
+    operator_id uuid PRIMARY KEY REFERENCES tenantry_operators (id) ON DELETE CASCADE,
+    secret bytea NOT NULL,
+    confirmed_at timestamptz,
+    last_step bigint NOT NULL DEFAULT 0
+);
+INSERT INTO tenantry_operator_factors (operator_id, secret, confirmed_at, last_step)
+    SELECT id, totp_secret, totp_confirmed_at, totp_step FROM tenantry_operators
+    WHERE totp_secret IS NOT NULL;
+ALTER TABLE tenantry_operators DROP COLUMN totp_secret;
+ALTER TABLE tenantry_operators DROP COLUMN totp_confirmed_at;
+ALTER TABLE tenantry_operators DROP COLUMN totp_step;
+";
+
 const PLAN_SQLITE: &str = "
 ALTER TABLE tenantry_tenants ADD COLUMN plan TEXT NOT NULL DEFAULT '';
 CREATE TRIGGER tenantry_tenants_plan AFTER UPDATE OF plan ON tenantry_tenants BEGIN
@@ -279,6 +320,7 @@ pub(crate) fn sqlite() -> Migrations {
         .sql("tenantry_0001_catalog", SQLITE)
         .sql("tenantry_0002_operators", OPERATORS_SQLITE)
         .sql("tenantry_0003_accounts", ACCOUNTS_SQLITE)
+        .sql("tenantry_0004_factors", FACTORS)
         .sql("tenantry_0005_plan", PLAN_SQLITE)
 }
 
@@ -288,5 +330,6 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0001_catalog", POSTGRES)
         .sql("tenantry_0002_operators", OPERATORS_POSTGRES)
         .sql("tenantry_0003_accounts", ACCOUNTS_POSTGRES)
+        .sql("tenantry_0004_factors", FACTORS)
         .sql("tenantry_0005_plan", PLAN_POSTGRES)
 }

@@ -1,10 +1,15 @@
+use std::time::Duration;
+
 use super::{LifecycleError, lock::TenantLock, recover::finish};
 use crate::{
     Tenancy,
-    catalog::Change,
+    catalog::{self, Change},
     failpoint::failpoint,
-    tenant::{Tenant, TenantStatus},
+    tenant::{Isolation, Tenant, TenantStatus},
 };
+
+/// By when whoever follows the catalog has heard of a change.
+const HEARD: Duration = catalog::INTERVAL.saturating_mul(2);
 
 impl Tenancy {
     /// Erases a tenant with everything it has. From its first moment on nobody finds the tenant
@@ -27,6 +32,11 @@ impl Tenancy {
                 return Err(LifecycleError::NotPossible);
             }
             failpoint("delete.recorded");
+            if tenant.isolation() == Isolation::File {
+                // A server of another process goes on with the file until it has heard of this;
+                // what it acknowledges until then should not be in a file that is gone.
+                tokio::time::sleep(HEARD).await;
+            }
             finish(inner, &tenant, &lock).await
         })
         .await

@@ -3,11 +3,14 @@ use std::{fmt, str::FromStr};
 use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
-use super::Operators;
+use super::{Operators, sign_in::TOKENS};
 use crate::{
     db::{DbError, FromRow, Row},
     tenant::UnknownWord,
-    users::{PasswordError, normalise},
+    users::{
+        PasswordError, normalise,
+        person::{People, Person},
+    },
 };
 
 /// What an operator may do.
@@ -74,8 +77,7 @@ pub struct Operator {
     pub disabled_at: Option<DateTime<Utc>>,
 }
 
-pub(super) const COLUMNS: &str = "id, email, name, role, created_at, disabled_at";
-pub(super) const WIDTH: usize = 6;
+const COLUMNS: &str = "id, email, name, role, created_at, disabled_at";
 
 impl FromRow for Operator {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
@@ -90,6 +92,24 @@ impl FromRow for Operator {
             created_at: row.field(4, "created_at")?,
             disabled_at: row.field(5, "disabled_at")?,
         })
+    }
+}
+
+impl Person for Operator {
+    const PEOPLE: People = People {
+        table: "tenantry_operators",
+        columns: COLUMNS,
+        key: "operator_id",
+        active: "disabled_at IS NULL",
+    };
+    const WIDTH: usize = 6;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn email(&self) -> &str {
+        &self.email
     }
 }
 
@@ -208,10 +228,7 @@ impl Operators<'_> {
         if changed == 0 {
             return Err(DbError::NotFound.into());
         }
-        tx.query("DELETE FROM tenantry_operator_tokens WHERE operator_id = $1")
-            .bind(id)
-            .execute()
-            .await?;
+        TOKENS.end_all(&mut tx, id).await?;
         Ok(tx.commit().await?)
     }
 
@@ -245,12 +262,11 @@ impl Operators<'_> {
             .bind(Utc::now().trunc_subsecs(6))
             .one()
             .await?;
-        for table in ["tenantry_operator_tokens", "tenantry_impersonations"] {
-            tx.query(&format!("DELETE FROM {table} WHERE operator_id = $1"))
-                .bind(id)
-                .execute()
-                .await?;
-        }
+        TOKENS.end_all(&mut tx, id).await?;
+        tx.query("DELETE FROM tenantry_impersonations WHERE operator_id = $1")
+            .bind(id)
+            .execute()
+            .await?;
         tx.commit().await?;
         Ok(operator)
     }

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -6,7 +8,7 @@ use crate::{
     db::DbError,
     tenant::Tenant,
     users::{
-        Actor, Audit, Event, User,
+        Actor, Audit, Event, User, Users,
         secret::{Secret, digest},
     },
 };
@@ -58,6 +60,7 @@ impl Operators<'_> {
         tenant: &Tenant,
         user: &User,
         reason: &str,
+        address: Option<IpAddr>,
     ) -> Result<ImpersonationLink, OperatorError> {
         if operator.role < OperatorRole::Support || operator.disabled_at.is_some() {
             return Err(OperatorError::Forbidden);
@@ -76,7 +79,8 @@ impl Operators<'_> {
             Actor::Operator(operator.email.clone()),
         )
         .about_user(user)
-        .detail(reason);
+        .detail(reason)
+        .from(address);
         Audit::on(&mut db).record(asked).await?;
         let mut tx = self.db.begin();
         tx.query("DELETE FROM tenantry_impersonations WHERE expires_at <= $1")
@@ -101,7 +105,8 @@ impl Operators<'_> {
         let event = OperatorEvent::new("impersonation-asked", operator)
             .in_tenant(tenant)
             .about(&user.email)
-            .detail(reason);
+            .detail(reason)
+            .from(address);
         audit::record(&mut tx, event).await?;
         tx.commit().await?;
         Ok(ImpersonationLink {
@@ -111,7 +116,8 @@ impl Operators<'_> {
     }
 
     /// Uses a link up, on the host of `tenant`: nobody when it is for another tenant, was used, or
-    /// has expired, or the operator was disabled.
+    /// has expired, or the operator was disabled, or the user is no longer active. It is written
+    /// down on both sides.
     ///
     /// # Errors
     /// When the database fails; which must be taken as a refusal.
@@ -119,10 +125,12 @@ impl Operators<'_> {
         &self,
         tenant: &Tenant,
         secret: &str,
+        address: Option<IpAddr>,
     ) -> Result<Option<Impersonation>, DbError> {
         if !secret.starts_with(MARK) {
             return Ok(None);
         }
+        let mut db = self.tenancy.db(tenant).await?;
         let mut tx = self.db.begin();
         let found: Option<(Uuid, Uuid, String, DateTime<Utc>)> = tx
             .query(
@@ -149,10 +157,22 @@ impl Operators<'_> {
         let Some((operator,)) = operator else {
             return Ok(None);
         };
+        // whoever was removed or sent away since has nobody stand in for them
+        let user = match Users::on(&mut db).get(user_id).await {
+            Ok(user) if user.active => user,
+            Ok(_) | Err(DbError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let begun = Event::new("impersonation-begun", Actor::Operator(operator.clone()))
+            .about_user(&user)
+            .detail(&reason)
+            .from(address);
+        Audit::on(&mut db).record(begun).await?;
         let event = OperatorEvent::by("impersonation-begun", &operator)
             .in_tenant(tenant)
-            .about(user_id.to_string())
-            .detail(&reason);
+            .about(&user.email)
+            .detail(&reason)
+            .from(address);
         audit::record(&mut tx, event).await?;
         tx.commit().await?;
         Ok(Some(Impersonation {
@@ -161,5 +181,27 @@ impl Operators<'_> {
             reason,
             until,
         }))
+    }
+    /// Writes down on both sides that an operator no longer stands in for a user.
+    ///
+    /// # Errors
+    /// When a database fails.
+    pub async fn ended(
+        &self,
+        operator: &str,
+        tenant: &Tenant,
+        user: &User,
+        address: Option<IpAddr>,
+    ) -> Result<(), DbError> {
+        let mut db = self.tenancy.db(tenant).await?;
+        let event = Event::new("impersonation-ended", Actor::Operator(operator.into()))
+            .about_user(user)
+            .from(address);
+        Audit::on(&mut db).record(event).await?;
+        let event = OperatorEvent::by("impersonation-ended", operator)
+            .in_tenant(tenant)
+            .about(&user.email)
+            .from(address);
+        self.record(event).await
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     BrowserSession, Problem,
-    session::{Impersonated, SignedIn},
+    session::{Impersonated, Known},
 };
 use crate::{
     Tenancy,
@@ -110,7 +110,7 @@ async fn by_session<S: Sync>(parts: &mut Parts, state: &S) -> Result<Option<Call
         return Ok(None);
     }
     let session = BrowserSession::from_request_parts(parts, state).await?;
-    let Some(SignedIn {
+    let Some(Known {
         id,
         user_id,
         impersonation,

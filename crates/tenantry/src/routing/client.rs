@@ -1,11 +1,12 @@
 use std::{
+    borrow::Cow,
     convert::Infallible,
     net::{IpAddr, SocketAddr},
 };
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::request::Parts,
+    http::{HeaderMap, request::Parts},
 };
 
 use super::dispatch::Resolved;
@@ -29,26 +30,32 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
             .get::<Resolved>()
             .map(|resolved| resolved.proxies.as_ref())
             .unwrap_or_default();
-        let forwarded = parts.headers.get_all("x-forwarded-for");
-        // what cannot be read stays where it is: what stands before it is not believed
-        let forwarded: Vec<_> = forwarded
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
-            .collect();
-        let forwarded = forwarded.iter().flat_map(|value| value.split(','));
-        Ok(Self(Some(origin(peer.ip(), trusted, forwarded))))
+        let said = forwarded(&parts.headers);
+        let said = said.iter().flat_map(|value| value.split(','));
+        let is_trusted = |address| trusted.contains(&address);
+        Ok(Self(Some(origin(peer.ip(), is_trusted, said))))
     }
 }
 
+/// What proxies say of where a request comes from. What cannot be read stays where it is: what
+/// stands before it is not believed.
+pub(super) fn forwarded(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
+    headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect()
+}
+
 /// What each proxy appends is true as far back as proxies are trusted.
-fn origin<'h>(
+pub(super) fn origin<'h>(
     peer: IpAddr,
-    trusted: &[IpAddr],
+    is_trusted: impl Fn(IpAddr) -> bool,
     forwarded: impl DoubleEndedIterator<Item = &'h str>,
 ) -> IpAddr {
     let mut address = peer.to_canonical();
     for before in forwarded.rev() {
-        if !trusted.contains(&address) {
+        if !is_trusted(address) {
             break;
         }
         match before.trim().parse::<IpAddr>() {
@@ -78,7 +85,11 @@ mod tests {
             ("10.0.0.1", "nonsense", "10.0.0.1"),
             ("10.0.0.1", "", "10.0.0.1"),
         ] {
-            let origin = origin(ip(peer), &proxies, header.split(','));
+            let origin = origin(
+                ip(peer),
+                |address| proxies.contains(&address),
+                header.split(','),
+            );
             assert_eq!(origin, ip(expected), "{peer} {header}");
         }
     }

@@ -363,6 +363,7 @@ impl From<AccountError> for Problem {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::EmailTaken => UserError::EmailTaken.into(),
+            AccountError::Link => Self::invalid_token(),
             AccountError::Password(error) => error.into(),
             AccountError::Db(error) => error.into(),
         }

@@ -24,7 +24,7 @@ use crate::{
     db::DbError,
     operators::Impersonation,
     tenant::Tenant,
-    users::{KeptSession, Sessions},
+    users::{KeptSession, Sessions, SignedIn},
 };
 
 /// How long a session is good for after it was last used.
@@ -40,6 +40,8 @@ const AGENT: &str = "agent";
 const SINCE: &str = "since";
 const SEEN: &str = "seen";
 const IMPERSONATION: &str = "impersonation";
+/// For what password it is given: on its way to the store, and kept nowhere.
+const CHECKED: &str = "checked";
 
 /// How the cookie is set.
 #[derive(Debug, Clone, Copy)]
@@ -102,10 +104,13 @@ struct Store {
 #[async_trait]
 impl SessionStore for Store {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
+        let checked = record.data.remove(CHECKED);
+        let checked = checked.as_ref().and_then(|hash| hash.as_str());
         let kept = kept(Uuid::now_v7(), record)?;
         let db = self.tenancy.db(&self.tenant).await.map_err(backend)?;
         let sessions = Sessions::on(&db);
-        let created = sessions.create(&record.id.to_string(), &kept).await;
+        let id = record.id.to_string();
+        let created = sessions.create(&id, &kept, checked).await;
         created.map_err(backend)
     }
 
@@ -153,6 +158,7 @@ fn backend(error: DbError) -> session_store::Error {
 fn kept(id: Uuid, record: &Record) -> session_store::Result<KeptSession> {
     let mut data = record.data.clone();
     data.remove(SESSION);
+    data.remove(CHECKED);
     let text = |value: Option<serde_json::Value>| {
         value.and_then(|value| value.as_str().map(str::to_owned))
     };
@@ -182,7 +188,7 @@ pub struct BrowserSession {
 
 /// Who a session is for.
 #[derive(Debug, Clone)]
-pub(super) struct SignedIn {
+pub(super) struct Known {
     pub(super) id: Uuid,
     pub(super) user_id: Uuid,
     pub(super) impersonation: Option<Impersonated>,
@@ -205,8 +211,24 @@ impl BrowserSession {
     /// put into the browser is of no use to them.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn sign_in(&self, user_id: Uuid) -> Result<(), Problem> {
+    /// `invalid-credentials` when their password was changed meanwhile, or they may no longer sign
+    /// in; when the database fails.
+    pub async fn sign_in(&self, who: &SignedIn) -> Result<(), Problem> {
+        self.begin(who.user.id).await?;
+        self.put(CHECKED, &who.hash).await?;
+        let written = self.session.save().await;
+        self.session.remove_value(CHECKED).await.map_err(failed)?;
+        if let Err(tower_sessions::session::Error::Store(session_store::Error::Backend(why))) =
+            &written
+            && *why == DbError::NotFound.to_string()
+        {
+            self.session.clear().await;
+            return Err(Problem::invalid_credentials());
+        }
+        written.map_err(failed)
+    }
+
+    async fn begin(&self, user_id: Uuid) -> Result<(), Problem> {
         let since = Utc::now();
         self.session.clear().await;
         self.session.cycle_id().await.map_err(failed)?;
@@ -221,7 +243,7 @@ impl BrowserSession {
     /// # Errors
     /// When the database fails.
     pub async fn impersonate(&self, impersonation: &Impersonation) -> Result<(), Problem> {
-        self.sign_in(impersonation.user_id).await?;
+        self.begin(impersonation.user_id).await?;
         let by = Impersonated {
             operator: impersonation.operator.clone(),
             reason: impersonation.reason.clone(),
@@ -243,7 +265,7 @@ impl BrowserSession {
     }
 
     /// Who is signed in, if anybody.
-    pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Problem> {
+    pub(super) async fn signed_in(&self) -> Result<Option<Known>, Problem> {
         let Some(user_id) = self.get::<Uuid>(USER).await? else {
             return Ok(None);
         };
@@ -264,7 +286,7 @@ impl BrowserSession {
             // what is written is prolonged
             self.put(SEEN, now).await?;
         }
-        Ok(Some(SignedIn {
+        Ok(Some(Known {
             id,
             user_id,
             impersonation,

@@ -99,12 +99,16 @@ impl Mailer for EmlFiles {
                 // under another name until it is whole
                 let begun = folder.join(format!("{name}.part"));
                 std::fs::write(&begun, bytes)?;
-                std::fs::rename(begun, folder.join(format!("{name}.eml")))
+                let whole = folder.join(format!("{name}.eml"));
+                std::fs::rename(begun, &whole)?;
+                Ok::<_, std::io::Error>(whole)
             };
             let written = tokio::task::spawn_blocking(write).await;
-            written
+            let file = written
                 .map_err(|error| MailError::Transport(error.into()))?
-                .map_err(|error| MailError::Transport(error.into()))
+                .map_err(|error| MailError::Transport(error.into()))?;
+            tracing::info!(file = %file.display(), "mail was written to a file, and is not sent");
+            Ok(())
         })
     }
 }
@@ -145,7 +149,7 @@ fn on_one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
-/// The mail of one tenant.
+/// The mail of one tenant, or of the deployment.
 #[derive(Clone)]
 pub struct Mail {
     sender: Sender,
@@ -159,6 +163,17 @@ impl Mail {
                 name: tenant.name().into(),
                 address: address.into(),
                 scope: tenant.id().to_string(),
+            },
+            mailer: mailer.clone(),
+        }
+    }
+
+    pub(crate) fn central(name: &str, address: &str, mailer: &Arc<dyn Mailer>) -> Self {
+        Self {
+            sender: Sender {
+                name: name.into(),
+                address: address.into(),
+                scope: "central".into(),
             },
             mailer: mailer.clone(),
         }

@@ -1,7 +1,10 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
-use super::{PasswordError, Passwords};
+use super::{
+    PasswordError, Passwords,
+    person::{self, People, Person},
+};
 use crate::db::{DbError, Executor, FromRow, Row, TenantScope};
 
 /// Somebody who can sign in to a tenant.
@@ -30,9 +33,24 @@ impl User {
     /// What [`FromRow`] reads, in its order.
     pub const COLUMNS: &str =
         "id, email, first_name, last_name, role, active, created_at, email_verified_at";
+}
 
-    /// How many columns these are: what else a row holds comes after them.
-    pub(crate) const WIDTH: usize = 8;
+impl Person for User {
+    const PEOPLE: People = People {
+        table: "users",
+        columns: User::COLUMNS,
+        key: "user_id",
+        active: "active",
+    };
+    const WIDTH: usize = 8;
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn email(&self) -> &str {
+        &self.email
+    }
 }
 
 impl FromRow for User {
@@ -322,7 +340,7 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
     }
 
     /// The active account of that address and password, if both are right; the same work is done
-    /// whatever is wrong.
+    /// whatever is wrong. A hash of less work than today's is replaced.
     ///
     /// This neither counts attempts nor asks for a second factor: to let somebody in, use
     /// [`Tenancy::sign_in`](crate::Tenancy::sign_in).
@@ -335,54 +353,8 @@ impl<'e, E: Executor<TenantScope>> Users<'e, E> {
         email: &str,
         password: &str,
     ) -> Result<Option<User>, UserError> {
-        let found: Option<Account> = match self
-            .0
-            .query(&format!(
-                "SELECT {COLUMNS}, password_hash FROM users WHERE email = $1"
-            ))
-            .bind(normalise(email))
-            .optional()
-            .await
-        {
-            Err(DbError::NulInText) => None, // nobody has such an address
-            other => other?,
-        };
-        let usable = found.filter(|account| account.user.active);
-        let hash = usable
-            .as_ref()
-            .map(|account| account.password_hash.as_str());
-        if !passwords.verify(password, hash).await? {
-            return Ok(None);
-        }
-        let Some(account) = usable else {
-            return Ok(None);
-        };
-        if passwords.is_outdated(&account.password_hash) {
-            let hash = passwords.hash(password).await?;
-            // unless it was changed meanwhile
-            self.0
-                .query("UPDATE users SET password_hash = $2 WHERE id = $1 AND password_hash = $3")
-                .bind(account.user.id)
-                .bind(hash)
-                .bind(account.password_hash)
-                .execute()
-                .await?;
-        }
-        Ok(Some(account.user))
-    }
-}
-
-struct Account {
-    user: User,
-    password_hash: String,
-}
-
-impl FromRow for Account {
-    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
-        Ok(Self {
-            user: User::from_row(row)?,
-            password_hash: row.field(User::WIDTH, "password_hash")?,
-        })
+        let checked = person::check_password(self.0, passwords, email, password).await?;
+        Ok(checked.map(|checked| checked.person))
     }
 }
 

@@ -2,7 +2,10 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::secret::{Secret, digest, prefix_of};
+use super::{
+    Audit, By,
+    secret::{Secret, digest, prefix_of},
+};
 use crate::db::{DbError, FromRow, Row, TenantDb};
 
 const MARK: &str = "tnk_";
@@ -77,7 +80,10 @@ pub struct NewApiKey {
 /// A key is 32 random bytes. A tenant keeps the SHA-256 of its own, so one of another tenant is
 /// simply unknown to it.
 #[derive(Debug)]
-pub struct ApiKeys<'d>(&'d TenantDb);
+pub struct ApiKeys<'d> {
+    db: &'d TenantDb,
+    by: By,
+}
 
 struct Candidate {
     key: ApiKey,
@@ -97,7 +103,17 @@ impl<'d> ApiKeys<'d> {
     /// The keys of `db`'s tenant.
     #[must_use]
     pub fn on(db: &'d TenantDb) -> Self {
-        Self(db)
+        Self {
+            db,
+            by: By::default(),
+        }
+    }
+
+    /// What is written down of them was done by these.
+    #[must_use]
+    pub fn by(mut self, by: By) -> Self {
+        self.by = by;
+        self
     }
 
     /// Whether `secret` looks like a key, so that it is to be asked about here.
@@ -106,14 +122,15 @@ impl<'d> ApiKeys<'d> {
         secret.starts_with(MARK)
     }
 
-    /// Makes a key, and returns it with the secret that its program shows, which is kept nowhere.
+    /// Makes a key, and returns it with the secret that its program shows, which is kept nowhere. It
+    /// is written down as `api-key-made`.
     ///
     /// # Errors
     /// When the database fails or the system has no randomness.
     pub async fn create(&self, new: NewApiKey) -> Result<(ApiKey, String), DbError> {
         let secret = Secret::new(MARK)?;
-        let key: ApiKey = self
-            .0
+        let mut tx = self.db.begin();
+        let key: ApiKey = tx
             .query(&format!(
                 "INSERT INTO api_keys
                     (id, name, scopes, prefix, digest, made_by, created_at, expires_at)
@@ -129,6 +146,11 @@ impl<'d> ApiKeys<'d> {
             .bind(new.expires_at.map(|end| end.trunc_subsecs(6)))
             .one()
             .await?;
+        let event = self.by.did("api-key-made").about(&key.name);
+        Audit::on(&mut tx)
+            .record(event.detail(key.scopes.join(" ")))
+            .await?;
+        tx.commit().await?;
         Ok((key, secret.into_text()))
     }
 
@@ -141,7 +163,7 @@ impl<'d> ApiKeys<'d> {
             return Ok(None);
         };
         let candidates: Vec<Candidate> = self
-            .0
+            .db
             .query(&format!(
                 "SELECT {COLUMNS}, digest FROM api_keys WHERE prefix = $1"
             ))
@@ -158,7 +180,7 @@ impl<'d> ApiKeys<'d> {
         if let Some(key) = &found
             && key.used_at.is_none_or(|used| now - used >= USE_INTERVAL)
         {
-            self.0
+            self.db
                 .query("UPDATE api_keys SET used_at = $2 WHERE id = $1")
                 .bind(key.id)
                 .bind(now.trunc_subsecs(6))
@@ -173,23 +195,28 @@ impl<'d> ApiKeys<'d> {
     /// # Errors
     /// When the database fails.
     pub async fn list(&self) -> Result<Vec<ApiKey>, DbError> {
-        self.0
+        self.db
             .query(&format!("SELECT {COLUMNS} FROM api_keys ORDER BY id DESC"))
             .all()
             .await
     }
 
-    /// Ends a key.
+    /// Ends a key, which is written down as `api-key-ended`.
     ///
     /// # Errors
     /// [`DbError::NotFound`] when there is none of that identity.
     pub async fn revoke(&self, id: Uuid) -> Result<ApiKey, DbError> {
-        self.0
+        let mut tx = self.db.begin();
+        let key: ApiKey = tx
             .query(&format!(
                 "DELETE FROM api_keys WHERE id = $1 RETURNING {COLUMNS}"
             ))
             .bind(id)
             .one()
-            .await
+            .await?;
+        let event = self.by.did("api-key-ended").about(&key.name);
+        Audit::on(&mut tx).record(event).await?;
+        tx.commit().await?;
+        Ok(key)
     }
 }

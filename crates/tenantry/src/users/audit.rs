@@ -146,6 +146,68 @@ impl Event {
     }
 }
 
+/// Who does something and from where, for what is written down together with it. The application
+/// itself, unless told.
+///
+/// ```
+/// # use tenantry::{db::TenantDb, users::{By, Links, User, UserError}};
+/// async fn ask(db: &TenantDb, ann: &User) -> Result<(), UserError> {
+///     let links = Links::on(db).by(By::new(ann));
+///     links.invite("bob@example.com", "staff", Some(ann.id)).await?;
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct By {
+    actor: Actor,
+    address: Option<IpAddr>,
+    operator: Option<String>,
+}
+
+impl Default for By {
+    fn default() -> Self {
+        Self::new(Actor::System)
+    }
+}
+
+impl By {
+    /// That `actor` does it.
+    #[must_use]
+    pub fn new(actor: impl Into<Actor>) -> Self {
+        Self {
+            actor: actor.into(),
+            address: None,
+            operator: None,
+        }
+    }
+
+    /// From where.
+    #[must_use]
+    pub fn from(mut self, address: Option<IpAddr>) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// That an operator does it in the actor's place.
+    #[must_use]
+    pub fn operator(mut self, operator: Option<String>) -> Self {
+        self.operator = operator;
+        self
+    }
+
+    /// That they did that.
+    pub(super) fn did(&self, action: &'static str) -> Event {
+        Event::new(action, self.actor.clone())
+            .from(self.address)
+            .by_operator(self.operator.clone())
+    }
+
+    /// That somebody who was unknown until then did that.
+    pub(super) fn was(&self, user: &User, action: &'static str) -> Event {
+        Event::new(action, user).from(self.address)
+    }
+}
+
 /// Something that was done, as it was written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

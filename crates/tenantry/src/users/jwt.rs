@@ -3,7 +3,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::User;
+use super::{
+    SignInError, SignedIn, User,
+    person::{self, Person as _},
+};
 use crate::{
     db::{DbError, FromRow, Row, TenantDb},
     tenant::Tenant,
@@ -24,6 +27,8 @@ pub struct JwtPolicy {
     pub longest_life: TimeDelta,
     /// How long a key signs before a new one is made. 90 days. What it has signed stays good.
     pub key_life: TimeDelta,
+    /// How many sign-ins a user may have, at least one; a further one ends the oldest. 50.
+    pub most_per_user: i64,
 }
 
 impl Default for JwtPolicy {
@@ -33,6 +38,7 @@ impl Default for JwtPolicy {
             refresh_life: TimeDelta::days(14),
             longest_life: TimeDelta::days(90),
             key_life: TimeDelta::days(90),
+            most_per_user: 50,
         }
     }
 }
@@ -157,16 +163,41 @@ impl<'d> Jwts<'d> {
     /// Signs a user in: the first pair of a new family.
     ///
     /// # Errors
-    /// [`DbError::ForeignKey`] when there is no such user; when the database fails.
+    /// [`DbError::NotFound`] when there is no such user, or they may not sign in.
     pub async fn issue(&self, user_id: Uuid) -> Result<JwtPair, DbError> {
+        self.issue_if(user_id, None).await
+    }
+
+    /// The first pair of a new family, for somebody who has just signed in.
+    ///
+    /// # Errors
+    /// [`SignInError::InvalidCredentials`] when their password was changed meanwhile, or they may no
+    /// longer sign in.
+    pub async fn issue_to(&self, who: &SignedIn) -> Result<JwtPair, SignInError> {
+        self.issue_if(who.user.id, Some(&who.hash))
+            .await
+            .map_err(person::too_late)
+    }
+
+    async fn issue_if(&self, user_id: Uuid, checked: Option<&str>) -> Result<JwtPair, DbError> {
         let now = Utc::now().trunc_subsecs(6);
         let key = self.signing_key(now).await?;
         let (family, current) = (Uuid::now_v7(), Uuid::now_v7());
         let mut tx = self.db.begin();
+        person::hold::<_, User>(&mut tx, user_id, checked).await?;
         tx.query("DELETE FROM jwt_families WHERE expires_at <= $1")
             .bind(now)
             .execute()
             .await?;
+        tx.query(
+            "DELETE FROM jwt_families WHERE id IN (
+                SELECT id FROM jwt_families WHERE user_id = $1 ORDER BY id DESC
+                LIMIT 1000 OFFSET $2)",
+        )
+        .bind(user_id)
+        .bind(self.policy.most_per_user.max(1) - 1)
+        .execute()
+        .await?;
         tx.query(
             "INSERT INTO jwt_families (id, user_id, current, created_at, expires_at)
              VALUES ($1, $2, $3, $4, $5)",

@@ -2,13 +2,15 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
-    PasswordError, Passwords, User, UserChange, UserError, Users,
-    account::normalise,
-    secret::{Secret, digest, prefix_of},
+    Audit, By, PasswordError, Passwords, User, UserChange, UserError, Users, account::normalise,
+    mailed::Mailed, secret::Secret,
 };
 use crate::db::{DbError, Executor, FromRow, Row, TenantDb, TenantScope};
 
-const MARK: &str = "tnl_";
+const MAILED: Mailed = Mailed {
+    links: "links",
+    mark: "tnl_",
+};
 
 /// What a mailed link lets its reader do, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::ResetPassword => "reset-password",
             Self::VerifyEmail => "verify-email",
@@ -139,9 +141,13 @@ impl From<PasswordError> for LinkError {
 /// What is mailed to people of one tenant, so that they can do something once.
 ///
 /// A link is 32 random bytes. A tenant keeps the SHA-256 of its own, so one of another tenant is
-/// simply unknown to it. Using a link and what it is used for are one transaction.
+/// simply unknown to it. Using a link, what it is used for and the log's entry of it are one
+/// transaction.
 #[derive(Debug)]
-pub struct Links<'d>(&'d TenantDb);
+pub struct Links<'d> {
+    db: &'d TenantDb,
+    by: By,
+}
 
 struct Found {
     user_id: Option<Uuid>,
@@ -159,19 +165,21 @@ impl FromRow for Found {
     }
 }
 
-struct NewLink<'a> {
-    purpose: Purpose,
-    user_id: Option<Uuid>,
-    email: &'a str,
-    role: Option<&'a str>,
-    made_by: Option<Uuid>,
-}
-
 impl<'d> Links<'d> {
     /// The links of `db`'s tenant.
     #[must_use]
     pub fn on(db: &'d TenantDb) -> Self {
-        Self(db)
+        Self {
+            db,
+            by: By::default(),
+        }
+    }
+
+    /// What is written down of them was done by these. Whoever uses a link is known by that.
+    #[must_use]
+    pub fn by(mut self, by: By) -> Self {
+        self.by = by;
+        self
     }
 
     /// A link to set a new password, for whoever has that address; `None` when nobody has. The
@@ -183,7 +191,7 @@ impl<'d> Links<'d> {
     pub async fn reset_password(&self, email: &str) -> Result<Option<IssuedLink>, DbError> {
         let email = normalise(email);
         let user: Option<User> = self
-            .0
+            .db
             .query(&format!(
                 "SELECT {} FROM users WHERE email = $1 AND active",
                 User::COLUMNS
@@ -191,15 +199,8 @@ impl<'d> Links<'d> {
             .bind(&email)
             .optional()
             .await?;
-        let issued = self
-            .issue(NewLink {
-                purpose: Purpose::ResetPassword,
-                user_id: user.as_ref().map(|user| user.id),
-                email: &email,
-                role: None,
-                made_by: None,
-            })
-            .await?;
+        let whose = user.as_ref().map(|user| user.id);
+        let issued = self.issue(Purpose::ResetPassword, whose, &email).await?;
         Ok(user.map(|_| issued))
     }
 
@@ -208,15 +209,9 @@ impl<'d> Links<'d> {
     /// # Errors
     /// [`DbError::NotFound`] when there is no such user.
     pub async fn verify_email(&self, user_id: Uuid) -> Result<IssuedLink, DbError> {
-        let user = Users::on(&mut self.0.clone()).get(user_id).await?;
-        self.issue(NewLink {
-            purpose: Purpose::VerifyEmail,
-            user_id: Some(user_id),
-            email: &user.email,
-            role: None,
-            made_by: None,
-        })
-        .await
+        let user = Users::on(&mut self.db.clone()).get(user_id).await?;
+        self.issue(Purpose::VerifyEmail, Some(user_id), &user.email)
+            .await
     }
 
     /// A link that makes `email` the user's address, to be mailed there. Whether the address is
@@ -225,17 +220,12 @@ impl<'d> Links<'d> {
     /// # Errors
     /// [`DbError::ForeignKey`] when there is no such user.
     pub async fn change_email(&self, user_id: Uuid, email: &str) -> Result<IssuedLink, DbError> {
-        self.issue(NewLink {
-            purpose: Purpose::ChangeEmail,
-            user_id: Some(user_id),
-            email: &normalise(email),
-            role: None,
-            made_by: None,
-        })
-        .await
+        self.issue(Purpose::ChangeEmail, Some(user_id), &normalise(email))
+            .await
     }
 
-    /// Asks somebody to join. An earlier invitation of the same address ends.
+    /// Asks somebody to join, which is written down as `invited`. An earlier invitation of the same
+    /// address ends.
     ///
     /// # Errors
     /// [`UserError::EmailTaken`] when somebody here has that address.
@@ -246,60 +236,39 @@ impl<'d> Links<'d> {
         made_by: Option<Uuid>,
     ) -> Result<IssuedLink, UserError> {
         let email = normalise(email);
-        match Users::on(&mut self.0.clone()).by_email(&email).await {
+        match Users::on(&mut self.db.clone()).by_email(&email).await {
             Ok(_) => return Err(UserError::EmailTaken),
             Err(DbError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
-        let new = NewLink {
-            purpose: Purpose::Invitation,
-            user_id: None,
-            email: &email,
-            role: Some(role),
-            made_by,
-        };
-        Ok(self.issue(new).await?)
+        let mut tx = self.db.begin();
+        let link = MAILED
+            .issue::<_, User>(&mut tx, Purpose::Invitation, None, &email)
+            .await?;
+        tx.query("UPDATE links SET role = $2, made_by = $3 WHERE id = $1")
+            .bind(link.id)
+            .bind(role)
+            .bind(made_by)
+            .execute()
+            .await?;
+        let event = self.by.did("invited").about(&email).detail(role);
+        Audit::on(&mut tx).record(event).await?;
+        tx.commit().await?;
+        Ok(link)
     }
 
-    /// Makes the link, and ends those of the same purpose and person.
-    async fn issue(&self, new: NewLink<'_>) -> Result<IssuedLink, DbError> {
-        let secret = Secret::new(MARK)?;
-        let now = Utc::now().trunc_subsecs(6);
-        let (id, expires_at) = (Uuid::now_v7(), now + new.purpose.life());
-        let mut tx = self.0.begin();
-        tx.query(
-            "DELETE FROM links WHERE purpose = $1 AND (email = $2 OR user_id = $3)
-                OR expires_at <= $4",
-        )
-        .bind(new.purpose.as_str())
-        .bind(new.email)
-        .bind(new.user_id)
-        .bind(now)
-        .execute()
-        .await?;
-        tx.query(
-            "INSERT INTO links
-                (id, purpose, user_id, email, role, digest, made_by, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(id)
-        .bind(new.purpose.as_str())
-        .bind(new.user_id)
-        .bind(new.email)
-        .bind(new.role)
-        .bind(secret.digest())
-        .bind(new.made_by)
-        .bind(now)
-        .bind(expires_at)
-        .execute()
-        .await?;
+    async fn issue(
+        &self,
+        purpose: Purpose,
+        user_id: Option<Uuid>,
+        email: &str,
+    ) -> Result<IssuedLink, DbError> {
+        let mut tx = self.db.begin();
+        let link = MAILED
+            .issue::<_, User>(&mut tx, purpose, user_id, email)
+            .await?;
         tx.commit().await?;
-        Ok(IssuedLink::new(
-            id,
-            new.email.to_owned(),
-            secret,
-            expires_at,
-        ))
+        Ok(link)
     }
 
     /// The invitations that are still open, the latest first.
@@ -307,7 +276,7 @@ impl<'d> Links<'d> {
     /// # Errors
     /// When the database fails.
     pub async fn invitations(&self) -> Result<Vec<Invitation>, DbError> {
-        self.0
+        self.db
             .query(
                 "SELECT id, email, role, made_by, created_at, expires_at FROM links
                  WHERE purpose = 'invitation' AND expires_at > $1 ORDER BY id DESC",
@@ -317,19 +286,24 @@ impl<'d> Links<'d> {
             .await
     }
 
-    /// Takes an invitation back.
+    /// Takes an invitation back, which is written down as `invitation-withdrawn`.
     ///
     /// # Errors
     /// [`DbError::NotFound`] when there is no such invitation, or no longer.
     pub async fn withdraw(&self, id: Uuid) -> Result<Invitation, DbError> {
-        self.0
+        let mut tx = self.db.begin();
+        let gone: Invitation = tx
             .query(
                 "DELETE FROM links WHERE purpose = 'invitation' AND id = $1
                  RETURNING id, email, role, made_by, created_at, expires_at",
             )
             .bind(id)
             .one()
-            .await
+            .await?;
+        let event = self.by.did("invitation-withdrawn").about(&gone.email);
+        Audit::on(&mut tx).record(event).await?;
+        tx.commit().await?;
+        Ok(gone)
     }
 
     /// The address a good link was sent to, without using it up: for the page that it opens.
@@ -337,27 +311,14 @@ impl<'d> Links<'d> {
     /// # Errors
     /// [`LinkError::Invalid`].
     pub async fn look_at(&self, purpose: Purpose, secret: &str) -> Result<String, LinkError> {
-        if prefix_of(secret, MARK).is_none() {
-            return Err(LinkError::Invalid);
-        }
-        let found: Option<Found> = self
-            .0
-            .query(
-                "SELECT l.user_id, l.email, l.role FROM links l LEFT JOIN users u ON u.id = l.user_id
-                 WHERE l.digest = $1 AND l.purpose = $2 AND l.expires_at > $3
-                    AND ((u.active AND (u.email = l.email OR l.purpose = 'change-email'))
-                        OR (u.id IS NULL AND l.purpose = 'invitation'))",
-            )
-            .bind(digest(secret))
-            .bind(purpose.as_str())
-            .bind(Utc::now())
-            .optional()
-            .await?;
-        found.map(|found| found.email).ok_or(LinkError::Invalid)
+        MAILED
+            .look_at::<_, User>(&mut self.db.clone(), purpose, secret)
+            .await?
+            .ok_or(LinkError::Invalid)
     }
 
     /// Sets a new password by the link for it. All that the account was signed in with ends, and
-    /// the address is shown to be theirs.
+    /// the address is shown to be theirs. It is written down as `password-reset`.
     ///
     /// # Errors
     /// [`LinkError::Invalid`]; when the password cannot be taken, the link stays good.
@@ -370,24 +331,28 @@ impl<'d> Links<'d> {
         // before the work of hashing, and the outcome may change until it is done
         self.look_at(Purpose::ResetPassword, secret).await?;
         let hash = passwords.hash(password).await?;
-        let mut tx = self.0.begin();
+        let mut tx = self.db.begin();
         let found = take(&mut tx, Purpose::ResetPassword, secret).await?;
         let id = found.user_id.ok_or(LinkError::Invalid)?;
         let user = Users::on(&mut tx)
             .change_hashed(id, UserChange::default(), Some(hash))
             .await?;
         let user = mark_verified(&mut tx, user).await?;
+        Audit::on(&mut tx)
+            .record(self.by.was(&user, "password-reset"))
+            .await?;
         tx.commit().await?;
         Ok(user)
     }
 
     /// Uses a link of [`verify_email`](Self::verify_email) or [`change_email`](Self::change_email),
-    /// and returns the address that the account had before.
+    /// and returns the address that the account had before. It is written down as
+    /// `email-confirmed`.
     ///
     /// # Errors
     /// [`LinkError::Invalid`]; [`UserError::EmailTaken`] when somebody else has the address by now.
     pub async fn confirm_email(&self, secret: &str) -> Result<(String, User), LinkError> {
-        let mut tx = self.0.begin();
+        let mut tx = self.db.begin();
         let found = match take(&mut tx, Purpose::VerifyEmail, secret).await {
             Err(LinkError::Invalid) => take(&mut tx, Purpose::ChangeEmail, secret).await?,
             taken => taken?,
@@ -400,11 +365,13 @@ impl<'d> Links<'d> {
         };
         let user = Users::on(&mut tx).change_hashed(id, change, None).await?;
         let user = mark_verified(&mut tx, user).await?;
+        let event = self.by.was(&user, "email-confirmed").detail(&before);
+        Audit::on(&mut tx).record(event).await?;
         tx.commit().await?;
         Ok((before, user))
     }
 
-    /// Makes the account that somebody was invited to have.
+    /// Makes the account that somebody was invited to have, which is written down as `joined`.
     ///
     /// # Errors
     /// [`LinkError::Invalid`]; [`UserError::EmailTaken`] when somebody has the address by now. When
@@ -417,7 +384,7 @@ impl<'d> Links<'d> {
     ) -> Result<User, LinkError> {
         self.look_at(Purpose::Invitation, secret).await?;
         let hash = passwords.hash(&person.password).await?;
-        let mut tx = self.0.begin();
+        let mut tx = self.db.begin();
         let found = take(&mut tx, Purpose::Invitation, secret).await?;
         let new = super::NewUser {
             email: found.email,
@@ -428,6 +395,8 @@ impl<'d> Links<'d> {
         };
         let user = Users::on(&mut tx).create_hashed(new, hash).await?;
         let user = mark_verified(&mut tx, user).await?;
+        let event = self.by.was(&user, "joined").detail(&user.role);
+        Audit::on(&mut tx).record(event).await?;
         tx.commit().await?;
         Ok(user)
     }
@@ -439,23 +408,10 @@ async fn take(
     purpose: Purpose,
     secret: &str,
 ) -> Result<Found, LinkError> {
-    if prefix_of(secret, MARK).is_none() {
-        return Err(LinkError::Invalid);
-    }
-    let found: Option<Found> = on
-        .query(
-            "DELETE FROM links WHERE digest = $1 AND purpose = $2 AND expires_at > $3
-                AND (user_id IS NULL OR EXISTS
-                    (SELECT 1 FROM users WHERE users.id = links.user_id AND users.active
-                        AND (users.email = links.email OR links.purpose = 'change-email')))
-             RETURNING user_id, email, role",
-        )
-        .bind(digest(secret))
-        .bind(purpose.as_str())
-        .bind(Utc::now())
-        .optional()
-        .await?;
-    found.ok_or(LinkError::Invalid)
+    MAILED
+        .take::<_, User, Found>(on, purpose, secret, "user_id, email, role")
+        .await?
+        .ok_or(LinkError::Invalid)
 }
 
 /// Whoever has used a link has read what was sent to the address.

@@ -15,10 +15,13 @@
 mod account;
 mod api_key;
 mod audit;
+pub(crate) mod factor;
 mod guard;
 mod jwt;
 mod link;
+pub(crate) mod mailed;
 mod password;
+pub(crate) mod person;
 mod rules;
 mod second_factor;
 pub(crate) mod secret;
@@ -29,19 +32,20 @@ pub(crate) mod totp;
 
 pub use account::{NewUser, User, UserChange, UserError, Users};
 pub use api_key::{ApiKey, ApiKeys, NewApiKey};
-pub use audit::{Actor, Audit, AuditEntry, Event};
+pub use audit::{Actor, Audit, AuditEntry, By, Event};
 pub use jwt::{JwtPair, JwtPolicy, JwtUser, Jwts};
 pub use link::{Invitation, IssuedLink, LinkError, Links, NewPerson, Purpose};
 pub use password::{PasswordError, Passwords};
 pub use rules::{PasswordRules, WeakPassword};
 pub use second_factor::{NewSecondFactor, SecondFactors};
 pub use session::{SessionInfo, Sessions};
-pub use sign_in::{Attempt, SignInError};
+pub use sign_in::{Attempt, SignInError, SignedIn};
 pub use token::{IssuedToken, TokenInfo, TokenPolicy, TokenUser, Tokens};
 
 pub(crate) use account::normalise;
 pub(crate) use guard::{Guard, Realm};
 pub(crate) use session::Kept as KeptSession;
+pub(crate) use sign_in::too_many;
 
 use crate::migrate::Migrations;
 

@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version,
@@ -13,6 +16,10 @@ const LONGEST: usize = 1024;
 /// How many may wait to be hashed or checked for each that can be at a time: at 20 ms each, the last
 /// of them waits for a second or two.
 const WAITING_PER_TURN: usize = 64;
+
+/// How long who is refused waits to hear it. Whoever is answered at once tries again at once: 200
+/// connections that do so take both processors of a small machine for nothing but refusals.
+pub(crate) const REFUSED_AFTER: Duration = Duration::from_millis(500);
 
 /// Hashes and checks passwords with argon2id, off the threads that serve requests, on no more than
 /// half of the processors: a flood of sign-ins leaves the others to whoever is in. Those who would
@@ -114,7 +121,10 @@ impl Passwords {
         work: impl FnOnce(&mut Vec<Block>) -> R + Send + 'static,
     ) -> Result<R, PasswordError> {
         let place = self.places.clone().try_acquire_owned();
-        let place = place.map_err(|_| PasswordError::Busy)?;
+        let Ok(place) = place else {
+            tokio::time::sleep(REFUSED_AFTER).await;
+            return Err(PasswordError::Busy);
+        };
         let turn = self.turns.clone().acquire_owned().await;
         let turn = turn.map_err(|_| PasswordError::Unavailable)?;
         let kept = self.memory.clone();

@@ -1,11 +1,7 @@
-use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
-use super::{
-    User,
-    totp::{Codes, recovery_codes, recovery_digest},
-};
-use crate::db::{DbError, Executor, FromRow, Row, TenantDb, TenantScope};
+use super::{Audit, By, User, factor::Factors};
+use crate::db::{DbError, TenantDb};
 
 /// What somebody puts into their authenticator. It is shown once, and asked for only after a code
 /// of it has been shown.
@@ -18,30 +14,35 @@ pub struct NewSecondFactor {
     pub uri: String,
 }
 
+pub(super) const FACTORS: Factors = Factors {
+    factors: "second_factors",
+    codes: "recovery_codes",
+    key: "user_id",
+};
+
 /// The second factors of one tenant's users: time-based codes, and recovery codes for when the
 /// device is lost.
 #[derive(Debug)]
-pub struct SecondFactors<'d>(&'d TenantDb);
-
-struct Kept {
-    secret: Vec<u8>,
-    confirmed_at: Option<DateTime<Utc>>,
-}
-
-impl FromRow for Kept {
-    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
-        Ok(Self {
-            secret: row.field(0, "secret")?,
-            confirmed_at: row.field(1, "confirmed_at")?,
-        })
-    }
+pub struct SecondFactors<'d> {
+    db: &'d TenantDb,
+    by: By,
 }
 
 impl<'d> SecondFactors<'d> {
     /// The second factors of `db`'s tenant.
     #[must_use]
     pub fn on(db: &'d TenantDb) -> Self {
-        Self(db)
+        Self {
+            db,
+            by: By::default(),
+        }
+    }
+
+    /// What is written down of them was done by these.
+    #[must_use]
+    pub fn by(mut self, by: By) -> Self {
+        self.by = by;
+        self
     }
 
     /// Begins with a second factor, which counts once it is [confirmed](Self::confirm). `issuer` is
@@ -54,48 +55,23 @@ impl<'d> SecondFactors<'d> {
         user: &User,
         issuer: &str,
     ) -> Result<Option<NewSecondFactor>, DbError> {
-        let secret = Codes::new_secret()?;
-        let codes = Codes::of(secret.clone(), issuer, &user.email)?;
-        let begun = self
-            .0
-            .query(
-                "INSERT INTO second_factors (user_id, secret) VALUES ($1, $2)
-                 ON CONFLICT (user_id) DO UPDATE SET secret = excluded.secret, last_step = 0
-                 WHERE second_factors.confirmed_at IS NULL",
-            )
-            .bind(user.id)
-            .bind(secret)
-            .execute()
-            .await?;
-        Ok((begun == 1).then(|| codes.into_new()))
+        FACTORS.begin(self.db, user, issuer).await
     }
 
     /// Lets the second factor count from now on, when `code` is one of it, and returns the recovery
-    /// codes, of which only digests are kept; `None` when the code is wrong or nothing was begun.
+    /// codes, of which only digests are kept; `None` when the code is wrong or nothing was begun. It
+    /// is written down as `second-factor-added`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn confirm(&self, user_id: Uuid, code: &str) -> Result<Option<Vec<String>>, DbError> {
-        let mut tx = self.0.begin();
-        let Some(kept) = kept(&mut tx, user_id).await? else {
+        let mut tx = self.db.begin();
+        let Some(codes) = FACTORS.confirm(&mut tx, user_id, code).await? else {
             return Ok(None);
         };
-        let secret = kept.secret.clone();
-        if kept.confirmed_at.is_some() || !use_code(&mut tx, user_id, kept, code).await? {
-            return Ok(None);
-        }
-        // unless another was begun meanwhile, of which no code was shown
-        let confirmed = tx
-            .query("UPDATE second_factors SET confirmed_at = $2 WHERE user_id = $1 AND secret = $3")
-            .bind(user_id)
-            .bind(Utc::now().trunc_subsecs(6))
-            .bind(secret)
-            .execute()
+        Audit::on(&mut tx)
+            .record(self.by.did("second-factor-added"))
             .await?;
-        if confirmed == 0 {
-            return Ok(None);
-        }
-        let codes = replace_recovery_codes(&mut tx, user_id).await?;
         tx.commit().await?;
         Ok(Some(codes))
     }
@@ -105,16 +81,7 @@ impl<'d> SecondFactors<'d> {
     /// # Errors
     /// When the database fails.
     pub async fn is_on(&self, user_id: Uuid) -> Result<bool, DbError> {
-        let count: i64 = self
-            .0
-            .query(
-                "SELECT count(*) FROM second_factors
-                 WHERE user_id = $1 AND confirmed_at IS NOT NULL",
-            )
-            .bind(user_id)
-            .scalar()
-            .await?;
-        Ok(count > 0)
+        FACTORS.is_on(&mut self.db.clone(), user_id).await
     }
 
     /// Whether `code` is one of the authenticator's, or a recovery code; either is good once.
@@ -122,15 +89,7 @@ impl<'d> SecondFactors<'d> {
     /// # Errors
     /// When the database fails; which must be taken as a refusal.
     pub async fn check(&self, user_id: Uuid, code: &str) -> Result<bool, DbError> {
-        let mut tx = self.0.begin();
-        let Some(kept) = kept(&mut tx, user_id).await? else {
-            return Ok(false);
-        };
-        let good = kept.confirmed_at.is_some()
-            && (use_code(&mut tx, user_id, kept, code).await?
-                || use_recovery_code(&mut tx, user_id, code).await?);
-        tx.commit().await?;
-        Ok(good)
+        FACTORS.check(self.db, user_id, code).await
     }
 
     /// How many recovery codes are left.
@@ -138,11 +97,7 @@ impl<'d> SecondFactors<'d> {
     /// # Errors
     /// When the database fails.
     pub async fn recovery_codes_left(&self, user_id: Uuid) -> Result<i64, DbError> {
-        self.0
-            .query("SELECT count(*) FROM recovery_codes WHERE user_id = $1")
-            .bind(user_id)
-            .scalar()
-            .await
+        FACTORS.recovery_codes_left(self.db, user_id).await
     }
 
     /// New recovery codes in place of the old ones.
@@ -150,86 +105,19 @@ impl<'d> SecondFactors<'d> {
     /// # Errors
     /// When the database fails or the system has no randomness.
     pub async fn renew_recovery_codes(&self, user_id: Uuid) -> Result<Vec<String>, DbError> {
-        let mut tx = self.0.begin();
-        let codes = replace_recovery_codes(&mut tx, user_id).await?;
-        tx.commit().await?;
-        Ok(codes)
+        FACTORS.renew_recovery_codes(self.db, user_id).await
     }
 
-    /// Takes the second factor away.
+    /// Takes the second factor away, which is written down as `second-factor-removed`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn remove(&self, user_id: Uuid) -> Result<(), DbError> {
-        let mut tx = self.0.begin();
-        for table in ["second_factors", "recovery_codes"] {
-            tx.query(&format!("DELETE FROM {table} WHERE user_id = $1"))
-                .bind(user_id)
-                .execute()
-                .await?;
-        }
+        let mut tx = self.db.begin();
+        FACTORS.remove(&mut tx, user_id).await?;
+        Audit::on(&mut tx)
+            .record(self.by.did("second-factor-removed"))
+            .await?;
         tx.commit().await
     }
-}
-
-async fn kept(on: &mut impl Executor<TenantScope>, user_id: Uuid) -> Result<Option<Kept>, DbError> {
-    on.query("SELECT secret, confirmed_at FROM second_factors WHERE user_id = $1")
-        .bind(user_id)
-        .optional()
-        .await
-}
-
-/// A code is good once: those of its time and of earlier ones are then used up.
-async fn use_code(
-    on: &mut impl Executor<TenantScope>,
-    user_id: Uuid,
-    kept: Kept,
-    code: &str,
-) -> Result<bool, DbError> {
-    let Some(step) = Codes::of(kept.secret, "", "")?.current_step_of(code) else {
-        return Ok(false);
-    };
-    let used = on
-        .query("UPDATE second_factors SET last_step = $2 WHERE user_id = $1 AND last_step < $2")
-        .bind(user_id)
-        .bind(step)
-        .execute()
-        .await?;
-    Ok(used == 1)
-}
-
-async fn use_recovery_code(
-    on: &mut impl Executor<TenantScope>,
-    user_id: Uuid,
-    code: &str,
-) -> Result<bool, DbError> {
-    let Some(digest) = recovery_digest(code) else {
-        return Ok(false);
-    };
-    let used = on
-        .query("DELETE FROM recovery_codes WHERE user_id = $1 AND digest = $2")
-        .bind(user_id)
-        .bind(digest)
-        .execute()
-        .await?;
-    Ok(used == 1)
-}
-
-async fn replace_recovery_codes(
-    on: &mut impl Executor<TenantScope>,
-    user_id: Uuid,
-) -> Result<Vec<String>, DbError> {
-    on.query("DELETE FROM recovery_codes WHERE user_id = $1")
-        .bind(user_id)
-        .execute()
-        .await?;
-    let codes = recovery_codes()?;
-    for digest in codes.iter().filter_map(|code| recovery_digest(code)) {
-        on.query("INSERT INTO recovery_codes (user_id, digest) VALUES ($1, $2)")
-            .bind(user_id)
-            .bind(digest)
-            .execute()
-            .await?;
-    }
-    Ok(codes)
 }

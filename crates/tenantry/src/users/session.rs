@@ -2,8 +2,11 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::secret::digest;
+use super::{User, person, secret::digest};
 use crate::db::{DbError, FromRow, Row, TenantDb};
+
+/// How many a user may have; a further one ends that which was unused for longest.
+const MOST: i64 = 50;
 
 /// A browser that is signed in, as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,9 +118,28 @@ impl<'d> Sessions<'d> {
             .await
     }
 
-    pub(crate) async fn create(&self, secret: &str, kept: &Kept) -> Result<(), DbError> {
+    /// Writes a new session. `checked` is the hash of the password that it is given for: when the
+    /// user has another by now, or may not sign in, it is [`DbError::NotFound`].
+    pub(crate) async fn create(
+        &self,
+        secret: &str,
+        kept: &Kept,
+        checked: Option<&str>,
+    ) -> Result<(), DbError> {
         let now = Utc::now().trunc_subsecs(6);
         let mut tx = self.0.begin();
+        if let Some(user_id) = kept.user_id {
+            person::hold::<_, User>(&mut tx, user_id, checked).await?;
+            tx.query(
+                "DELETE FROM sessions WHERE id IN (
+                    SELECT id FROM sessions WHERE user_id = $1 ORDER BY used_at DESC, id DESC
+                    LIMIT 1000 OFFSET $2)",
+            )
+            .bind(user_id)
+            .bind(MOST - 1)
+            .execute()
+            .await?;
+        }
         tx.query("DELETE FROM sessions WHERE expires_at <= $1")
             .bind(now)
             .execute()

@@ -7,13 +7,16 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
-    Actor, Audit, Event, PasswordError, SecondFactors, User, UserError, Users,
+    Actor, Audit, Event, PasswordError, User, UserError,
     account::normalise,
     guard::{Realm, network},
+    password::REFUSED_AFTER,
+    person::{self, Checked},
+    second_factor::FACTORS,
 };
 use crate::{
     Tenancy,
-    db::{DbError, TenantDb},
+    db::{DbError, TenantDb, TenantTx},
     tenant::Tenant,
 };
 
@@ -56,6 +59,29 @@ pub enum SignInError {
     Db(#[from] DbError),
 }
 
+impl SignInError {
+    /// Whether the attempt counts as a failure. A code that was not given is none: clients learn by
+    /// it that they must ask.
+    pub(crate) fn is_failure(&self, attempt: &Attempt<'_>) -> bool {
+        match self {
+            Self::InvalidCredentials => true,
+            Self::SecondFactor => attempt.code.is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// Somebody who was let in, by a password that is still theirs when they are given a
+/// [token](super::Tokens::issue_to), a [JWT](super::Jwts::issue_to) or a
+/// [session](crate::routing::BrowserSession::sign_in): it is compared again in the same transaction.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    pub(crate) hash: String,
+}
+
 impl From<UserError> for SignInError {
     fn from(error: UserError) -> Self {
         match error {
@@ -85,7 +111,7 @@ impl Tenancy {
     /// };
     /// let ann = tenancy.sign_in(tenant, attempt).await?;
     /// let db = tenancy.db(tenant).await?;
-    /// Ok(Tokens::on(&db).issue(ann.id).await?)
+    /// Tokens::on(&db).issue_to(&ann, "").await
     /// # }
     /// ```
     ///
@@ -95,45 +121,104 @@ impl Tenancy {
         &self,
         tenant: &Tenant,
         attempt: Attempt<'_>,
-    ) -> Result<User, SignInError> {
-        let mut db = self.db(tenant).await?;
+    ) -> Result<SignedIn, SignInError> {
+        let db = self.db(tenant).await?;
         let email = normalise(attempt.email);
-        let realm = Realm::Tenant(tenant.id());
-        let guard = &self.0.guard;
-        let taken = match guard.take(realm, &email, attempt.address, false) {
-            Ok(taken) => taken,
-            Err(wait) if !is_known(&db, &email, attempt.address).await? => {
-                return Err(SignInError::TooMany(wait));
-            }
-            Err(_) => guard
-                .take(realm, &email, attempt.address, true)
-                .map_err(SignInError::TooMany)?,
-        };
-        let checked = check(self, &mut db, &email, attempt).await;
-        match &checked {
-            Ok(user) => {
-                taken.give_back();
-                remember(&db, user.id, attempt.address).await?;
-            }
-            // a code that was not given is no failure: clients learn by it that they must ask
-            Err(SignInError::SecondFactor) if attempt.code.is_none() => taken.give_back(),
-            Err(SignInError::InvalidCredentials | SignInError::SecondFactor) => {}
-            Err(_) => taken.give_back(),
-        }
+        let checked = self.check(tenant, &db, &email, &attempt).await;
         let event = match &checked {
-            Ok(user) => Event::new("signed-in", user),
+            Ok(checked) => Event::new("signed-in", &checked.person),
             Err(SignInError::InvalidCredentials) => {
                 Event::new("sign-in-failed", Actor::Stranger(email))
             }
-            Err(SignInError::SecondFactor) if attempt.code.is_some() => {
+            Err(error) if error.is_failure(&attempt) => {
                 Event::new("sign-in-failed", Actor::Stranger(email)).detail("wrong code")
             }
-            Err(_) => return checked,
+            Err(_) => return checked.map(SignedIn::from),
         };
-        Audit::on(&mut db)
+        let mut tx = db.begin();
+        if let Ok(checked) = &checked {
+            remember(&mut tx, checked.person.id, attempt.address).await?;
+        }
+        Audit::on(&mut tx)
             .record(event.from(attempt.address))
             .await?;
+        tx.commit().await?;
+        checked.map(SignedIn::from)
+    }
+
+    /// Whether whoever acts as `user` knows the password and second factor, before something that a
+    /// session which was left open should not be enough for. `attempt.email` is not looked at.
+    /// Failures are counted and limited as those of [`sign_in`](Self::sign_in), and written down as
+    /// `confirmation-failed`; a success is no sign-in, and is not.
+    ///
+    /// # Errors
+    /// As [`SignInError`] has them.
+    pub async fn confirm(
+        &self,
+        tenant: &Tenant,
+        user: &User,
+        attempt: Attempt<'_>,
+    ) -> Result<SignedIn, SignInError> {
+        let mut db = self.db(tenant).await?;
+        let checked = self.check(tenant, &db, &user.email, &attempt).await;
+        let checked = checked.and_then(|checked| {
+            // the address may be another's by now
+            let same = checked.person.id == user.id;
+            same.then_some(checked)
+                .ok_or(SignInError::InvalidCredentials)
+        });
+        if let Err(error) = &checked
+            && error.is_failure(&attempt)
+        {
+            let event = Event::new("confirmation-failed", user).from(attempt.address);
+            Audit::on(&mut db).record(event).await?;
+        }
+        checked.map(SignedIn::from)
+    }
+
+    /// Checks the attempt, unless there were too many.
+    async fn check(
+        &self,
+        tenant: &Tenant,
+        db: &TenantDb,
+        email: &str,
+        attempt: &Attempt<'_>,
+    ) -> Result<Checked<User>, SignInError> {
+        let realm = Realm::Tenant(tenant.id());
+        let guard = &self.0.guard;
+        let taken = match guard.take(realm, email, attempt.address, false) {
+            Ok(taken) => taken,
+            Err(wait) if !is_known(db, email, attempt.address).await? => {
+                return Err(too_many(wait).await);
+            }
+            Err(_) => match guard.take(realm, email, attempt.address, true) {
+                Ok(taken) => taken,
+                Err(wait) => return Err(too_many(wait).await),
+            },
+        };
+        let checked = check(self, db, email, attempt).await;
+        if !checked
+            .as_ref()
+            .is_err_and(|error| error.is_failure(attempt))
+        {
+            taken.give_back();
+        }
         checked
+    }
+}
+
+/// The refusal of who has failed too often, in a while.
+pub(crate) async fn too_many(wait: Duration) -> SignInError {
+    tokio::time::sleep(REFUSED_AFTER).await;
+    SignInError::TooMany(wait)
+}
+
+impl From<Checked<User>> for SignedIn {
+    fn from(checked: Checked<User>) -> Self {
+        Self {
+            user: checked.person,
+            hash: checked.hash,
+        }
     }
 }
 
@@ -160,25 +245,17 @@ impl Tenancy {
 
 async fn check(
     tenancy: &Tenancy,
-    db: &mut TenantDb,
+    db: &TenantDb,
     email: &str,
-    attempt: Attempt<'_>,
-) -> Result<User, SignInError> {
-    let user = Users::on(db)
-        .check_password(tenancy.passwords(), email, attempt.password)
-        .await?
-        .ok_or(SignInError::InvalidCredentials)?;
-    let factors = SecondFactors::on(db);
-    if factors.is_on(user.id).await? {
-        let good = match attempt.code {
-            Some(code) => factors.check(user.id, code).await?,
-            None => false,
-        };
-        if !good {
-            return Err(SignInError::SecondFactor);
-        }
-    }
-    Ok(user)
+    attempt: &Attempt<'_>,
+) -> Result<Checked<User>, SignInError> {
+    let passwords = tenancy.passwords();
+    let checked: Checked<User> =
+        person::check_password(&mut db.clone(), passwords, email, attempt.password)
+            .await?
+            .ok_or(SignInError::InvalidCredentials)?;
+    FACTORS.demand(db, checked.person.id, attempt.code).await?;
+    Ok(checked)
 }
 
 async fn is_known(db: &TenantDb, email: &str, address: Option<IpAddr>) -> Result<bool, DbError> {
@@ -201,12 +278,15 @@ async fn is_known(db: &TenantDb, email: &str, address: Option<IpAddr>) -> Result
     }
 }
 
-async fn remember(db: &TenantDb, user_id: Uuid, address: Option<IpAddr>) -> Result<(), DbError> {
+async fn remember(
+    tx: &mut TenantTx,
+    user_id: Uuid,
+    address: Option<IpAddr>,
+) -> Result<(), DbError> {
     let Some(address) = address else {
         return Ok(());
     };
     let now = Utc::now().trunc_subsecs(6);
-    let mut tx = db.begin();
     tx.query(
         "INSERT INTO known_addresses (user_id, address, seen_at) VALUES ($1, $2, $3)
          ON CONFLICT (user_id, address) DO UPDATE SET seen_at = excluded.seen_at",
@@ -224,6 +304,6 @@ async fn remember(db: &TenantDb, user_id: Uuid, address: Option<IpAddr>) -> Resu
     .bind(user_id)
     .bind(ADDRESSES)
     .execute()
-    .await?;
-    tx.commit().await
+    .await
+    .map(drop)
 }

@@ -3,7 +3,8 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
-    User,
+    SignInError, SignedIn, User,
+    person::{self, Person as _},
     secret::{Secret, digest, prefix_of},
 };
 use crate::db::{DbError, FromRow, Row, TenantDb};
@@ -136,6 +137,26 @@ impl<'d> Tokens<'d> {
     /// # Errors
     /// As [`issue`](Self::issue).
     pub async fn issue_named(&self, user_id: Uuid, name: &str) -> Result<IssuedToken, DbError> {
+        self.issue_if(user_id, None, name).await
+    }
+
+    /// Makes a token for somebody who has just signed in, that lists show by a name, or none.
+    ///
+    /// # Errors
+    /// [`SignInError::InvalidCredentials`] when their password was changed meanwhile, or they may no
+    /// longer sign in.
+    pub async fn issue_to(&self, who: &SignedIn, name: &str) -> Result<IssuedToken, SignInError> {
+        self.issue_if(who.user.id, Some(&who.hash), name)
+            .await
+            .map_err(person::too_late)
+    }
+
+    async fn issue_if(
+        &self,
+        user_id: Uuid,
+        checked: Option<&str>,
+        name: &str,
+    ) -> Result<IssuedToken, DbError> {
         let secret = Secret::new(MARK)?;
         let now = Utc::now().trunc_subsecs(6);
         let (id, expires_at) = (
@@ -143,15 +164,7 @@ impl<'d> Tokens<'d> {
             now + self.policy.life.min(self.policy.longest_life),
         );
         let mut tx = self.db.begin();
-        // Locks the user's row, so that simultaneous sign-ins count each other's tokens.
-        let known = tx
-            .query("UPDATE users SET email = email WHERE id = $1 AND active")
-            .bind(user_id)
-            .execute()
-            .await?;
-        if known == 0 {
-            return Err(DbError::NotFound);
-        }
+        person::hold::<_, User>(&mut tx, user_id, checked).await?;
         // anybody's: nobody else sweeps
         tx.query("DELETE FROM tokens WHERE expires_at <= $1")
             .bind(now)

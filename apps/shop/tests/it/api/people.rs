@@ -485,9 +485,25 @@ async fn an_operator_stands_in_for_a_user_and_all_can_read_it() {
         .iter()
         .find(|entry| entry["action"] == "impersonation-ended")
         .unwrap();
-    assert!(ended["operator"].is_string());
-    let log = support.get("/api/operators/audit").await.is(200).text();
-    assert!(log.contains("ticket 7"));
+    assert_eq!(ended["actor"]["kind"], "operator");
+    assert_eq!(ended["subject"], json!(shop.owner.email));
+    let added = entries
+        .iter()
+        .find(|entry| entry["action"] == "product-added" && entry["subject"] == json!(name))
+        .unwrap();
+    assert_eq!(added["actor"]["name"], json!(shop.owner.email));
+    assert!(added["operator"].is_string());
+    let log = support.get("/api/operators/audit").await.is(200).json();
+    let entries = log["items"].as_array().unwrap();
+    let of_ours: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry["tenant"] == json!(shop.code))
+        .collect();
+    assert_eq!(of_ours.len(), 3, "asked, begun, ended: {log}");
+    for entry in of_ours {
+        assert_eq!(entry["subject"], json!(shop.owner.email));
+        assert_eq!(entry["address"], "127.0.0.1");
+    }
 }
 
 #[tokio::test]
@@ -503,4 +519,83 @@ async fn a_disabled_operator_is_out_at_once() {
     .await;
     let nobody = ["console", "user", "disable", "nobody@example.com"];
     shop.server().place().run(&nobody).refuses(1);
+}
+
+#[tokio::test]
+async fn secrets_are_kept_in_no_cache() {
+    let shop = Shop::shared().await;
+    let person = shop.hire("staff").await;
+    let login = json!({ "email": person.email, "password": person.password });
+    let uncached = |answer: crate::support::Answer| {
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        answer
+    };
+    uncached(shop.visitor().post("/api/auth/login", login).await.is(200));
+    let me = shop.as_user(&person);
+    uncached(me.post("/api/auth/totp", json!({})).await.is(200));
+    let key = json!({ "name": "x", "scopes": ["products:write"] });
+    let made = shop.as_owner().post("/api/keys", key).await.is(201);
+    uncached(made);
+    let pages = shop.by_host().browser();
+    uncached(pages.get("/reset-password?link=tnl_nothing").await);
+    // what is the same for everybody may be kept
+    let style = pages.get("/assets/style.css").await.is(200);
+    assert_ne!(style.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn a_link_that_is_over_tells_how_to_have_another() {
+    let shop = Shop::shared().await;
+    let pages = shop.by_host().browser();
+    for (path, what_next) in [
+        ("reset-password", "Mail me a link"),
+        ("invitation", "Ask whoever invited you"),
+    ] {
+        let page = pages.get(&format!("/{path}?link=tnl_abcdefghij")).await;
+        let page = page.page(401);
+        assert!(
+            page.contains("no longer") && page.contains(what_next),
+            "{page}"
+        );
+    }
+    let fields = [("link", "tnl_abcdefghij")];
+    let page = pages.form("/confirm-email", &fields).await.page(401);
+    assert!(page.contains("Sign in, and have another"), "{page}");
+}
+
+#[tokio::test]
+async fn ones_own_password_and_address_need_the_old_password() {
+    let shop = Shop::shared().await;
+    let owner = shop.as_owner();
+    let path = format!("/api/users/{}", shop.owner.id);
+    let change = json!({ "password": "quite another one", "email": "eve@example.com" });
+    owner
+        .patch(&path, change.clone())
+        .await
+        .invalid(&["email", "password"]);
+    let same = json!({ "email": shop.owner.email, "first_name": "Ann" });
+    owner.patch(&path, same).await.is(200);
+    // others' they may
+    let person = shop.hire("staff").await;
+    let path = format!("/api/users/{}", person.id);
+    let change = json!({ "password": "quite another one" });
+    owner.patch(&path, change).await.is(200);
+}
+
+#[tokio::test]
+async fn confirming_with_a_password_is_no_sign_in() {
+    let shop = Shop::shared().await;
+    let person = shop.hire("staff").await;
+    let client = shop.as_user(&person);
+    let before = actions(&shop).await;
+    let change = json!({ "current": "wrong", "new": "quite another one" });
+    client
+        .post("/api/auth/password", change)
+        .await
+        .problem(401, "invalid-credentials");
+    let change = json!({ "current": person.password, "new": "quite another one" });
+    client.post("/api/auth/password", change).await.is(204);
+    let after = actions(&shop).await;
+    let new = &after[..after.len() - before.len()];
+    assert_eq!(new, ["password-changed", "confirmation-failed"]);
 }

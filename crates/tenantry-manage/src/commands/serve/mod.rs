@@ -2,9 +2,14 @@
 
 mod signals;
 
-use std::{future::IntoFuture, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{
+    future::{IntoFuture, ready},
+    net::SocketAddr,
+    num::NonZeroUsize,
+    time::Duration,
+};
 
-use axum::{Router, serve::ListenerExt};
+use axum::{Router, extract::Request, middleware::map_request, serve::ListenerExt};
 use tenantry::{Tenancy, routing::Site, tenant::Isolation};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
@@ -44,7 +49,18 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
         }
     }
     let signals = Signals::listen().map_err(Error::Runtime)?;
-    let router = A::router(tenancy.clone(), site.clone());
+    let proxies = settings.trust_proxy.clone();
+    let router =
+        A::router(tenancy.clone(), site.clone()).layer(map_request(move |mut request: Request| {
+            proxies.apply(&mut request);
+            ready(request)
+        }));
+    if settings.profile == Profile::Production && tenancy.writes_mail_to_files() {
+        tracing::warn!(
+            folder = %settings.data.join("mail").display(),
+            "no transport for mail is set: it is written to files, and nobody gets it"
+        );
+    }
     printer::data(format_args!("listening on http://{addr}"))?;
     if settings.profile == Profile::Development {
         show_around(&tenancy, &site, A::NAME).await?;

@@ -31,6 +31,12 @@ pub(crate) enum Command {
     Delete(delete::Args),
 }
 
+impl Command {
+    pub(super) fn only_looks(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Show(_))
+    }
+}
+
 /// The one that is meant.
 #[derive(Debug, clap::Args)]
 pub(crate) struct One {

@@ -19,6 +19,12 @@ pub(crate) enum Command {
     List(list::Args),
 }
 
+impl Command {
+    pub(super) fn only_looks(&self) -> bool {
+        matches!(self, Self::List(_))
+    }
+}
+
 /// Whose users they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Of {

@@ -26,7 +26,7 @@ list! { "members":
     memberships_end_with_the_tenant, a_stranger_is_told_there_is_no_such_tenant,
 }
 
-async fn account(place: &Place, name: &str) -> Account {
+pub(super) async fn account(place: &Place, name: &str) -> Account {
     let new = NewAccount {
         email: format!("{name}@example.com"),
         password: PASSWORD.into(),
@@ -98,7 +98,8 @@ async fn sign_in(place: &Place, email: &str, password: &str) -> Result<Account, 
         code: None,
         address: None,
     };
-    place.tenancy().accounts().sign_in(attempt).await
+    let (account, _) = place.tenancy().accounts().sign_in(attempt).await?;
+    Ok(account)
 }
 
 async fn an_account_is_signed_in(place: Place) {

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
+mod accounts;
 mod concurrency;
 mod constraints;
 mod lifecycle;
@@ -47,7 +48,7 @@ impl std::fmt::Debug for Case {
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = Case> {
-    [
+    let data: [&[Case]; 11] = [
         values::CASES,
         statements::CASES,
         constraints::CASES,
@@ -59,13 +60,12 @@ pub fn cases() -> impl Iterator<Item = Case> {
         lifecycle::CASES,
         users::CASES,
         tokens::CASES,
-        people::CASES,
-        members::CASES,
-        resources::CASES,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
+    ];
+    data.into_iter()
+        .chain(people::CASES)
+        .chain([members::CASES, accounts::CASES, resources::CASES])
+        .flatten()
+        .copied()
 }
 
 /// A place for one case.

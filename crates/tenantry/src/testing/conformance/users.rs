@@ -50,7 +50,8 @@ async fn sign_in(
         address: None,
     };
     let tenant = place.tenant(tenant).await;
-    place.tenancy().sign_in(&tenant, attempt).await
+    let signed_in = place.tenancy().sign_in(&tenant, attempt).await?;
+    Ok(signed_in.user)
 }
 
 async fn passwords_verify(place: Place) {
