@@ -152,6 +152,18 @@ impl<'t> Members<'t> {
         add(&mut self.db.clone(), self.tenant, account_id, OWNER).await
     }
 
+    /// Makes an account a member without asking whoever has it, who else is
+    /// [invited](Self::invite).
+    ///
+    /// # Errors
+    /// [`MemberError::AlreadyMember`]; [`MemberError::Owner`] when `role` is the owner's.
+    pub async fn add(&self, account_id: Uuid, role: &str) -> Result<(), MemberError> {
+        if role == OWNER {
+            return Err(MemberError::Owner);
+        }
+        add(&mut self.db.clone(), self.tenant, account_id, role).await
+    }
+
     /// What the account is here; `None` where it is no member.
     ///
     /// # Errors
@@ -327,6 +339,23 @@ impl<'t> Members<'t> {
             .bind(self.tenant)
             .bind(Utc::now())
             .all()
+            .await
+    }
+
+    /// The open invitation that a link is of; `None` where it is of none here.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn invited(&self, secret: &str) -> Result<Option<MemberInvitation>, DbError> {
+        self.db
+            .query(
+                "SELECT id, email, role, expires_at FROM tenantry_invitations
+                 WHERE tenant_id = $1 AND digest = $2 AND expires_at > $3",
+            )
+            .bind(self.tenant)
+            .bind(digest(secret))
+            .bind(Utc::now())
+            .optional()
             .await
     }
 

@@ -2,6 +2,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{SubsecRound, Utc};
 use futures_util::FutureExt;
+use uuid::Uuid;
 
 use super::{
     LifecycleError, SeedError,
@@ -25,6 +26,7 @@ pub struct NewTenant {
     name: String,
     isolation: Option<Isolation>,
     server: String,
+    owner: Option<Uuid>,
 }
 
 impl NewTenant {
@@ -35,6 +37,7 @@ impl NewTenant {
             name: name.into(),
             isolation: None,
             server: LOCAL.into(),
+            owner: None,
         }
     }
 
@@ -49,6 +52,14 @@ impl NewTenant {
     #[must_use]
     pub fn server(mut self, name: impl Into<String>) -> Self {
         self.server = name.into();
+        self
+    }
+
+    /// Owned by an account, of those that stand [outside of tenants](crate::accounts): there is the
+    /// tenant with its owner, or neither.
+    #[must_use]
+    pub fn owner(mut self, account_id: Uuid) -> Self {
+        self.owner = Some(account_id);
         self
     }
 }
@@ -98,6 +109,7 @@ impl Tenancy {
         Fut: Future<Output = Result<T, SeedError>>,
     {
         let inner = &self.0;
+        let owner = new.owner;
         let draft = record(inner, new);
         let placement = draft.placement();
         if !inner.places.has(placement.isolation, &placement.server) {
@@ -110,6 +122,10 @@ impl Tenancy {
             failpoint("create.placed");
             let db = self.db(&draft).await?;
             let seeded = seeding(seed, db).await.map_err(LifecycleError::Seed)?;
+            if let Some(owner) = owner {
+                let founded = self.members(&draft).found(owner).await;
+                founded.map_err(|error| LifecycleError::Seed(error.into()))?;
+            }
             failpoint("create.seeded");
             let active = Change::Status(TenantStatus::Active, &[TenantStatus::Creating]);
             inner.catalog.change(draft.id(), active).await?;
