@@ -43,6 +43,7 @@
 //! then if it cannot be, so that a list and a look at each of its objects cannot disagree.
 
 mod attribute;
+mod explain;
 mod filter;
 mod object;
 mod own;
@@ -53,6 +54,7 @@ mod tests;
 mod translate;
 
 pub use attribute::Attribute;
+pub use explain::{Explained, NotExplained};
 pub use filter::Filter;
 pub use object::{Node, Object, Parent};
 pub use own::{OwnPolicies, OwnPolicy, OwnPolicyError};
@@ -60,6 +62,7 @@ pub use permissions::{Explanation, Permissions, Refused};
 pub use principal::Principal;
 
 pub(crate) use attribute::Kind;
+pub(crate) use explain::Explainer;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -95,6 +98,8 @@ pub(crate) struct Compiled {
     pub(crate) set: Arc<PolicySet>,
     actions: HashMap<String, EntityUid>,
     types: HashMap<&'static str, TypeInfo>,
+    /// How objects are found that are asked about by the name of their type.
+    explainers: BTreeMap<&'static str, Explainer>,
     pub(crate) people: People,
     own: Option<Overlays>,
 }
@@ -187,6 +192,7 @@ impl Policies {
             set: Arc::new(set),
             actions,
             types: HashMap::new(),
+            explainers: BTreeMap::new(),
             people: People::Inside,
             own: None,
         })))
@@ -273,6 +279,13 @@ impl Policies {
         let mut names: Vec<_> = self.0.actions.keys().cloned().collect();
         names.sort();
         names
+    }
+
+    /// Whether a policy permits; else it forbids. `None` where there is no such policy.
+    #[must_use]
+    pub fn permits(&self, name: &str) -> Option<bool> {
+        let policy = self.0.set.policy(&PolicyId::new(name))?;
+        Some(policy.effect() == cedar_policy::Effect::Permit)
     }
 
     /// A policy's text.

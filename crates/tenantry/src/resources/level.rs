@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::Resource;
 use crate::{
     db::{DbError, Executor, TenantScope},
-    policy::{Node, Object, Parent, Permissions, Refused},
+    policy::{Explanation, Node, Object, Parent, Permissions, Refused},
 };
 
 /// What objects can be in, found by the path to it.
@@ -37,6 +37,17 @@ pub trait Level: Parent {
 
     #[doc(hidden)]
     fn is_open_for<R: Resource<Parent = Self>>(permissions: &Permissions) -> bool;
+
+    /// The path to the object of that id.
+    #[doc(hidden)]
+    fn locate<'a, E: Executor<TenantScope>>(
+        on: &'a mut E,
+        id: Uuid,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, DbError>>;
+
+    /// The first decision, from the outermost on, by which it may not be looked at.
+    #[doc(hidden)]
+    fn hidden(node: &Self::Node, permissions: &Permissions) -> Option<(&'static str, Explanation)>;
 }
 
 impl Level for () {
@@ -69,6 +80,17 @@ impl Level for () {
 
     fn is_open_for<R: Resource<Parent = ()>>(permissions: &Permissions) -> bool {
         permissions.filter::<R>(&()).is_ok()
+    }
+
+    fn locate<'a, E: Executor<TenantScope>>(
+        _: &'a mut E,
+        _: Uuid,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, DbError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn hidden((): &(), _: &Permissions) -> Option<(&'static str, Explanation)> {
+        None
     }
 }
 
@@ -113,6 +135,33 @@ impl<R: Resource> Level for R {
 
     fn is_open_for<C: Resource<Parent = R>>(permissions: &Permissions) -> bool {
         Self::is_open(permissions)
+    }
+
+    fn locate<'a, E: Executor<TenantScope>>(
+        on: &'a mut E,
+        id: Uuid,
+    ) -> BoxFuture<'a, Result<Vec<Uuid>, DbError>> {
+        Box::pin(async move {
+            let mut path = Vec::new();
+            if R::Parent::DEPTH > 0 {
+                let sql = format!(
+                    "SELECT {} FROM {} WHERE id = $1",
+                    R::PARENT_COLUMN,
+                    R::TABLE
+                );
+                let parent_id: Uuid = on.query(&sql).bind(id).scalar().await?;
+                path = R::Parent::locate(on, parent_id).await?;
+            }
+            path.push(id);
+            Ok(path)
+        })
+    }
+
+    fn hidden(node: &Node<R>, permissions: &Permissions) -> Option<(&'static str, Explanation)> {
+        R::Parent::hidden(&node.parent, permissions).or_else(|| {
+            let explanation = permissions.explain(R::READ, node);
+            (!explanation.allowed).then_some((R::READ, explanation))
+        })
     }
 }
 

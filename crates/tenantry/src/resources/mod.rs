@@ -22,12 +22,14 @@ pub use write::{Match, Writable, Written, change, create, etag, remove, require_
 
 use std::collections::BTreeMap;
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::{
-    db::{DbError, FromRow},
+    db::{DbError, FromRow, TenantDb},
     migrate::Migrations,
-    policy::{Object, Policies, PolicyError, Refused},
+    policy::{Explained, Object, Permissions, Policies, PolicyError, Refused},
 };
 
 pub(crate) fn migrations() -> Migrations {
@@ -111,6 +113,22 @@ impl Policies {
         policies.check_action(W::CREATE, parent.first().unwrap_or(&"Tenant"))?;
         policies.check_action(W::UPDATE, W::TYPE)?;
         policies.check_action(W::DELETE, W::TYPE)?;
-        Ok(policies)
+        Ok(policies.explained_by(W::TYPE, explain::<W>))
     }
+}
+
+/// Asks about the object of that id, wherever it is.
+fn explain<'a, R: Resource>(
+    db: &'a TenantDb,
+    permissions: &'a Permissions,
+    action: &'a str,
+    id: Uuid,
+) -> BoxFuture<'a, Result<Explained, DbError>> {
+    Box::pin(async move {
+        let mut db = db.clone();
+        let path = R::locate(&mut db, id).await?;
+        let node = R::load(&mut db, &path, false).await?;
+        let explanation = permissions.explain(action, &node);
+        Ok(Explained::new(explanation, R::hidden(&node, permissions)))
+    })
 }
