@@ -1,4 +1,11 @@
-use tenantry::{Tenancy, db::TenantDb, lifecycle::SeedError, migrate::Migrations, routing::Site};
+use tenantry::{
+    Tenancy,
+    db::TenantDb,
+    lifecycle::SeedError,
+    migrate::Migrations,
+    policy::{Policies, PolicyError},
+    routing::Site,
+};
 
 /// An application, as its command line sees it.
 pub trait Application: 'static {
@@ -16,12 +23,28 @@ pub trait Application: 'static {
     /// The roles that a user may have, most powerful first: the first is the owner's.
     const ROLES: &'static [&'static str];
 
+    /// Where its users are.
+    const PEOPLE: People = People::Inside;
+
     /// What a tenant's database is made of, besides its users.
     fn tenant_migrations() -> Migrations;
 
     /// What the application's shared tables are made of.
     fn central_migrations() -> Migrations {
         Migrations::new()
+    }
+
+    /// Who may do what, where policies decide it. With [`People::Outside`] they are
+    /// [told so](Policies::outside). When they are wrong no command is run.
+    #[must_use]
+    fn policies() -> Option<Result<Policies, PolicyError>> {
+        None
+    }
+
+    /// Where tenants are on the web, if not on hosts of their own.
+    #[must_use]
+    fn site(site: Site) -> Site {
+        site
     }
 
     /// Whether an account may have this address; by default anything with a single `@`. The error
@@ -51,7 +74,8 @@ pub trait Application: 'static {
     fn router(tenancy: Tenancy, site: Site) -> axum::Router;
 
     /// Puts into a new tenant's database what it must have from the start, and its owner if one is
-    /// named.
+    /// named. With [`People::Outside`] none ever is: the owner's account is made a member of the
+    /// tenant besides.
     fn seed(
         tenancy: Tenancy,
         db: TenantDb,
@@ -62,6 +86,15 @@ pub trait Application: 'static {
     /// where there is no tenant, and not in production.
     fn demo(tenancy: Tenancy, site: Site)
     -> impl Future<Output = Result<String, SeedError>> + Send;
+}
+
+/// Where an application's users are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum People {
+    /// [Inside](tenantry::users) each tenant: whoever is in two has two accounts.
+    Inside,
+    /// [Outside](tenantry::accounts) of tenants: one account, which is a member of any number.
+    Outside,
 }
 
 /// The first user of a new tenant.

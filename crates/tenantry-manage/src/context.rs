@@ -1,7 +1,9 @@
-use tenantry::{Config, OpenError, Tenancy, Tenant, tenant::TenantCode};
+use tenantry::{
+    Config, OpenError, Tenancy, Tenant, policy::Policies, routing::Site, tenant::TenantCode,
+};
 
 use crate::{
-    Application, Error,
+    Application, Error, People,
     settings::{Profile, Settings},
 };
 
@@ -16,7 +18,7 @@ impl Context {
     }
 
     /// The deployment's makings.
-    pub(crate) fn config<A: Application>(&self) -> Config {
+    pub(crate) fn config<A: Application>(&self) -> Result<Config, Error> {
         let settings = &self.settings;
         let mut config = Config::new(&settings.data)
             .project(A::NAME.replace('-', "_"))
@@ -36,13 +38,21 @@ impl Context {
         for (name, url) in &settings.servers {
             config = config.server(name, url);
         }
-        config
+        if let Some(policies) = policies::<A>()? {
+            config = config.policies(policies);
+        }
+        Ok(config)
+    }
+
+    /// Where the deployment is on the web.
+    pub(crate) fn site<A: Application>(&self) -> Site {
+        A::site(self.settings.site())
     }
 
     /// Opens the deployment; in development it is made, or its central database brought up to date,
     /// where that is needed.
     pub(crate) async fn open<A: Application>(&self) -> Result<Tenancy, Error> {
-        self.open_with(self.config::<A>()).await
+        self.open_with(self.config::<A>()?).await
     }
 
     /// Opens the deployment for a command that `only_looks`: where there is none, none is made. As
@@ -51,7 +61,7 @@ impl Context {
         &self,
         only_looks: bool,
     ) -> Result<Tenancy, Error> {
-        let config = self.config::<A>();
+        let config = self.config::<A>()?;
         if only_looks && self.settings.profile == Profile::Development {
             match Tenancy::inspect(config.clone()).await {
                 Ok((tenancy, _)) => tenancy.close(),
@@ -69,6 +79,15 @@ impl Context {
             Profile::Production => Tenancy::open(config).await?,
         })
     }
+}
+
+/// The application's policies, if it has any.
+pub(crate) fn policies<A: Application>() -> Result<Option<Policies>, Error> {
+    let policies = A::policies().transpose().map_err(Error::Policies)?;
+    Ok(policies.map(|policies| match A::PEOPLE {
+        People::Inside => policies,
+        People::Outside => policies.outside(),
+    }))
 }
 
 /// The tenant of that code.

@@ -4,10 +4,12 @@ use std::{io, path::PathBuf};
 
 use tenantry::{
     Finding, OpenError,
+    accounts::{AccountError, MemberError},
     db::DbError,
     lifecycle::{LifecycleError, SeedError},
     migrate::MigrateError,
     operators::OperatorError,
+    policy::{NotExplained, PolicyError},
     tenant::TenantCode,
     users::UserError,
 };
@@ -145,6 +147,32 @@ pub(crate) enum Error {
     /// An account could not be made or changed.
     #[error(transparent)]
     User(#[from] UserError),
+    /// An account of somebody outside of tenants could not be made or changed.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// A membership could not be made.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// The application's policies are wrong.
+    #[error("the application's policies: {0}")]
+    Policies(PolicyError),
+    /// The application has no policies.
+    #[error("the application has no policies")]
+    NoPolicies,
+    /// A file of policies cannot be read.
+    #[error("{}: {source}", path.display())]
+    PolicyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It was explained, and is not permitted.
+    #[error("it is not permitted")]
+    NotPermitted,
+    /// What is asked about is not there.
+    #[error(transparent)]
+    NotExplained(#[from] NotExplained),
     /// An operator's account could not be made or changed.
     #[error(transparent)]
     Operator(#[from] OperatorError),

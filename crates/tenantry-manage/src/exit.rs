@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use tenantry::lifecycle::LifecycleError;
+use tenantry::{lifecycle::LifecycleError, policy::NotExplained};
 
 use crate::Error;
 
@@ -42,6 +42,9 @@ impl From<&Error> for Exit {
                 source: LifecycleError::NoPlace(_),
                 ..
             } => Self::Usage,
+            Error::NoPolicies
+            | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_))
+            | Error::Email(_) => Self::Usage,
             Error::NoTenant(_) | Error::NoMatch(_) => Self::NoTenant,
             Error::NotSetUp(_)
             | Error::CentralBehind(_)
@@ -53,12 +56,18 @@ impl From<&Error> for Exit {
             | Error::DemoInProduction
             | Error::CodeTaken(_)
             | Error::NeedsRoles(_)
+            | Error::Policies(_)
+            | Error::NotPermitted
             | Error::Unsafe(_) => Self::Refused,
             Error::SomeTenants { .. } => Self::Partly,
             Error::NothingHere(_)
             | Error::NoUser { .. }
             | Error::NoOperator(_)
             | Error::Operator(_)
+            | Error::Account(_)
+            | Error::Member(_)
+            | Error::PolicyFile { .. }
+            | Error::NotExplained(_)
             | Error::Open(_)
             | Error::Lifecycle { .. }
             | Error::User(_)

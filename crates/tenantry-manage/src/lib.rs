@@ -40,7 +40,7 @@ mod table;
 
 use std::{process::ExitCode, time::Duration};
 
-pub use application::{Application, Owner};
+pub use application::{Application, Owner, People};
 
 use crate::{
     arguments::Arguments, commands::Command, context::Context, error::Error, exit::Exit,

@@ -177,7 +177,7 @@ fn not_ones_own(user: &User, change: &UserChange) -> Result<()> {
             "is your own: POST /api/auth/password changes it, with the old one",
         );
     }
-    Ok(errors.finish()?)
+    errors.finish()
 }
 
 /// What is changed, in words: a password by no more than that.

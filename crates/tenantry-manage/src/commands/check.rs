@@ -36,7 +36,7 @@ struct Report<'a> {
 }
 
 pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Result<(), Error> {
-    let findings = match Tenancy::inspect(context.config::<A>()).await {
+    let findings = match Tenancy::inspect(context.config::<A>()?).await {
         Ok((tenancy, pending)) => {
             let findings = look(&tenancy, &pending, A::NAME).await;
             tenancy.close();

@@ -15,7 +15,7 @@ pub(super) async fn run<A: Application>(context: &Context, tenancy: &Tenancy) ->
     if tenants > 0 {
         return Err(Error::NotEmpty(tenants));
     }
-    let told = A::demo(tenancy.clone(), context.settings.site())
+    let told = A::demo(tenancy.clone(), context.site::<A>())
         .await
         .map_err(Error::Application)?;
     printer::data(told.trim_end())

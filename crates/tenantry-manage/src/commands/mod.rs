@@ -4,6 +4,7 @@ mod check;
 mod console;
 mod demo;
 mod migrate;
+mod policy;
 mod serve;
 mod size;
 mod tenant;
@@ -43,6 +44,9 @@ Examples:
     /// Make, list and disable the operators: those who run the deployment
     #[command(subcommand)]
     Console(console::Command),
+    /// Look at who may do what: check the policies, list them, explain a decision
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Make and list the users of a tenant, and set their passwords
     #[command(subcommand)]
     User(user::Command),
@@ -72,6 +76,7 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
             tenancy.close();
             done
         }
+        Command::Policy(command) => policy::run::<A>(command, context).await,
         Command::User(command) => {
             let tenancy = context.open_for::<A>(command.only_looks()).await?;
             let done = user::run::<A>(command, &tenancy).await;

@@ -1,6 +1,9 @@
 use std::io::ErrorKind;
 
-use tenantry::{db::DbError, lifecycle::LifecycleError, tenant::Isolation};
+use tenantry::{
+    accounts::MemberError, db::DbError, lifecycle::LifecycleError, policy::NotExplained,
+    tenant::Isolation,
+};
 
 use crate::{Error, settings::Key};
 
@@ -25,6 +28,21 @@ impl Error {
             }
             Self::NoUser { tenant, .. } => {
                 format!("`{app} user list --tenant {tenant}` tells which there are")
+            }
+            Self::Member(MemberError::Owner) => {
+                "a tenant has one owner; who it is they pass on in the application".into()
+            }
+            Self::Policies(_) => {
+                "nothing is run with policies that are wrong: mend them, and build it again".into()
+            }
+            Self::NoPolicies => {
+                "who may do what is in its own code: see `Application::policies`".into()
+            }
+            Self::NotExplained(NotExplained::NoType(_)) => {
+                format!("`{app} policy list` tells which types and actions there are")
+            }
+            Self::NotExplained(NotExplained::Policy(_)) => {
+                format!("`{app} policy list` tells which actions there are")
             }
             Self::NoOperator(_) => format!("`{app} console user list` tells which there are"),
             Self::NotSetUp(_) => {

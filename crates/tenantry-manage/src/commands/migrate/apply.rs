@@ -34,7 +34,7 @@ struct Outcome {
 
 pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Result<(), Error> {
     let central = lacking::<A>(context).await?;
-    let tenancy = Tenancy::set_up(context.config::<A>()).await?;
+    let tenancy = Tenancy::set_up(context.config::<A>()?).await?;
     if !args.json && !central.is_empty() {
         tell("central", &central)?;
     }
@@ -67,7 +67,7 @@ pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Resul
 
 /// What the central database lacks.
 async fn lacking<A: Application>(context: &Context) -> Result<Vec<String>, Error> {
-    let config = context.config::<A>();
+    let config = context.config::<A>()?;
     match Tenancy::inspect(config.clone()).await {
         Ok((tenancy, pending)) => {
             tenancy.close();

@@ -32,7 +32,7 @@ struct Line {
 }
 
 pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Result<(), Error> {
-    let config = context.config::<A>();
+    let config = context.config::<A>()?;
     let (report, failed) = match Tenancy::inspect(config.clone()).await {
         Ok((tenancy, pending)) => {
             let surveyed = survey(args, &tenancy, pending).await;

@@ -34,9 +34,9 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
     // first of all, so that a second one on the same address leaves the data alone
     let listener = TcpListener::bind(&settings.addr).await.map_err(bound)?;
     let addr = listener.local_addr().map_err(bound)?;
-    let site = settings.site_on(addr.port());
+    let site = A::site(settings.site_on(addr.port()));
 
-    let config = context.config::<A>().most_open_files(most_open_files());
+    let config = context.config::<A>()?.most_open_files(most_open_files());
     let tenancy = context.open_with(config).await?;
     match settings.profile {
         Profile::Production => {

@@ -5,7 +5,9 @@ use tenantry::{
     tenant::TenantCode,
 };
 
-use crate::{Application, Context, Error, Owner, password, printer};
+use crate::{
+    Application, Context, Error, Owner, People, commands::user::account_of, password, printer,
+};
 
 /// A tenant to be made.
 #[derive(Debug, clap::Args)]
@@ -26,7 +28,8 @@ pub(crate) struct Args {
     /// The server to place it on, one of --servers
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
-    /// Address of its first user, who owns it
+    /// Address of its first user, who owns it; where people stand outside of tenants and there is
+    /// an account of that address, it is that one, and no password is asked for
     #[arg(long, value_name = "EMAIL")]
     owner_email: Option<String>,
     /// Read the owner's password from stdin rather than ask for it
@@ -39,16 +42,31 @@ pub(super) async fn run<A: Application>(
     context: &Context,
     tenancy: &Tenancy,
 ) -> Result<(), Error> {
-    let owner = match args.owner_email {
-        Some(email) => {
-            A::check_email(&email).map_err(Error::Email)?;
-            let password =
-                password::read::<A>(args.owner_password_stdin, "--owner-password-stdin")?;
-            Some(Owner { email, password })
-        }
-        None => None,
-    };
+    let password = || password::read::<A>(args.owner_password_stdin, "--owner-password-stdin");
     let mut new = NewTenant::new(args.code.clone(), args.name);
+    let mut owner = None;
+    if let Some(email) = args.owner_email {
+        A::check_email(&email).map_err(Error::Email)?;
+        match A::PEOPLE {
+            People::Inside => {
+                let password = password()?;
+                owner = Some(Owner { email, password });
+            }
+            People::Outside => {
+                if tenancy
+                    .tenant(&args.code)
+                    .await
+                    .map_err(Error::Catalog)?
+                    .is_some()
+                {
+                    return Err(Error::CodeTaken(args.code));
+                }
+                let names = (String::new(), String::new());
+                let account = account_of(tenancy, email, names, password).await?;
+                new = new.owner(account.id);
+            }
+        }
+    }
     if let Some(server) = args.server {
         new = new.server(server);
     }
@@ -64,5 +82,5 @@ pub(super) async fn run<A: Application>(
             other => Error::lifecycle(&args.code, other),
         })?;
     printer::note(format_args!("{} is made", tenant.code()));
-    printer::data(context.settings.site().tenant_url(tenant.code()))
+    printer::data(context.site::<A>().tenant_url(tenant.code()))
 }

@@ -1,7 +1,7 @@
 use tenantry::Tenancy;
 
 use super::view::View;
-use crate::{Context, Error, printer, table::Table};
+use crate::{Application, Context, Error, printer, table::Table};
 
 /// How to list them.
 #[derive(Debug, clap::Args)]
@@ -17,9 +17,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Result<(), Error> {
+pub(super) async fn run<A: Application>(
+    args: &Args,
+    context: &Context,
+    tenancy: &Tenancy,
+) -> Result<(), Error> {
     let tenants = tenancy.tenants().await.map_err(Error::Catalog)?;
-    let site = context.settings.site();
+    let site = context.site::<A>();
     if args.json {
         let views: Vec<View<'_>> = tenants
             .iter()

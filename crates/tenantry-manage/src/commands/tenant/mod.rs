@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod list;
+mod plan;
 mod rename;
 mod show;
 mod status;
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Suspend(One),
     /// Let a suspended tenant work again
     Resume(One),
+    /// Put a tenant on a plan, or tell which it is on
+    Plan(plan::Args),
     /// Give a tenant another code, and so another host; no data moves
     Rename(rename::Args),
     /// Erase a tenant with everything it has
@@ -51,11 +54,12 @@ pub(super) async fn run<A: Application>(
 ) -> Result<(), Error> {
     match command {
         Command::Create(args) => create::run::<A>(args, context, tenancy).await,
-        Command::List(args) => list::run(&args, context, tenancy).await,
-        Command::Show(args) => show::run(&args, context, tenancy).await,
+        Command::List(args) => list::run::<A>(&args, context, tenancy).await,
+        Command::Show(args) => show::run::<A>(&args, context, tenancy).await,
         Command::Suspend(one) => status::suspend(&one.code, tenancy).await,
         Command::Resume(one) => status::resume(&one.code, tenancy).await,
-        Command::Rename(args) => rename::run(&args, context, tenancy).await,
+        Command::Plan(args) => plan::run(&args, tenancy).await,
+        Command::Rename(args) => rename::run::<A>(&args, context, tenancy).await,
         Command::Delete(args) => delete::run(&args, tenancy).await,
     }
 }

@@ -1,6 +1,6 @@
 use tenantry::{Tenancy, lifecycle::LifecycleError, tenant::TenantCode};
 
-use crate::{Context, Error, context::find, printer};
+use crate::{Application, Context, Error, context::find, printer};
 
 /// From what to what.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,11 @@ pub(crate) struct Args {
     new: TenantCode,
 }
 
-pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Result<(), Error> {
+pub(super) async fn run<A: Application>(
+    args: &Args,
+    context: &Context,
+    tenancy: &Tenancy,
+) -> Result<(), Error> {
     let tenant = find(tenancy, &args.code).await?;
     tenancy.rename(&tenant, &args.new).await.map_err(|error| {
         let about = match error {
@@ -26,5 +30,5 @@ pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Re
         Error::lifecycle(about, error)
     })?;
     printer::note(format_args!("{} is now {}", args.code, args.new));
-    printer::data(context.settings.site().tenant_url(&args.new))
+    printer::data(context.site::<A>().tenant_url(&args.new))
 }

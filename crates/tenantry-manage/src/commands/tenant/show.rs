@@ -3,7 +3,7 @@ use serde::Serialize;
 use tenantry::{Tenancy, tenant::TenantCode};
 
 use super::view::View;
-use crate::{Context, Error, commands::size, context::find, printer};
+use crate::{Application, Context, Error, commands::size, context::find, printer};
 
 /// Which, and how.
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,11 @@ struct Real {
     error: Option<String>,
 }
 
-pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Result<(), Error> {
+pub(super) async fn run<A: Application>(
+    args: &Args,
+    context: &Context,
+    tenancy: &Tenancy,
+) -> Result<(), Error> {
     let tenant = find(tenancy, &args.code).await?;
     let location = tenancy.location(&tenant);
     let present = tenancy.is_present(&tenant).await.map_err(Error::Catalog)?;
@@ -57,7 +61,7 @@ pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Re
         pending,
         error,
     };
-    let site = context.settings.site();
+    let site = context.site::<A>();
     if args.json {
         return printer::json(&Shown {
             catalog: View::new(&tenant, &site),
@@ -76,6 +80,7 @@ pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Re
         ("code", tenant.code().as_str()),
         ("name", tenant.name()),
         ("status", tenant.status().as_str()),
+        ("plan", tenant.plan()),
         ("isolation", tenant.isolation().as_str()),
         ("server", &tenant.placement().server),
         ("url", &url),

@@ -1,21 +1,24 @@
-//! `user`: the people of one tenant.
+//! `user`: the people of one tenant, inside it or its members.
 
 mod create;
 mod list;
+mod outside;
 mod password;
 
-use tenantry::{Tenancy, db::TenantDb, tenant::TenantCode};
+pub(super) use outside::{account_of, member};
+
+use tenantry::{Tenancy, Tenant, db::TenantDb, tenant::TenantCode};
 
 use crate::{Application, Error, context::find};
 
 /// What can be done with users.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Make a user
+    /// Make a user; where people stand outside of tenants, make them a member
     Create(create::Args),
-    /// Set a user's password, which ends all of their sessions
+    /// Set a user's password, which ends all that they are signed in with
     Password(password::Args),
-    /// List a tenant's users
+    /// List a tenant's users or members
     List(list::Args),
 }
 
@@ -37,21 +40,29 @@ pub(super) async fn run<A: Application>(command: Command, tenancy: &Tenancy) -> 
     match command {
         Command::Create(args) => create::run::<A>(args, tenancy).await,
         Command::Password(args) => password::run::<A>(&args, tenancy).await,
-        Command::List(args) => list::run(&args, tenancy).await,
+        Command::List(args) => list::run::<A>(&args, tenancy).await,
     }
 }
 
 impl Of {
+    pub(super) fn code(&self) -> &TenantCode {
+        &self.tenant
+    }
+
+    pub(super) async fn tenant(&self, tenancy: &Tenancy) -> Result<Tenant, Error> {
+        find(tenancy, &self.tenant).await
+    }
+
     /// The tenant's database.
-    async fn open(&self, tenancy: &Tenancy) -> Result<TenantDb, Error> {
-        let tenant = find(tenancy, &self.tenant).await?;
+    pub(super) async fn open(&self, tenancy: &Tenancy) -> Result<TenantDb, Error> {
+        let tenant = self.tenant(tenancy).await?;
         tenancy
             .db(&tenant)
             .await
             .map_err(|source| self.failed(source))
     }
 
-    fn failed(&self, source: tenantry::db::DbError) -> Error {
+    pub(super) fn failed(&self, source: tenantry::db::DbError) -> Error {
         Error::Tenant {
             code: self.tenant.clone(),
             source,

@@ -4,8 +4,8 @@ use tenantry::{
     users::{UserChange, Users},
 };
 
-use super::Of;
-use crate::{Application, Error, password, printer};
+use super::{Of, outside};
+use crate::{Application, Error, People, password, printer};
 
 /// Whose password is set.
 #[derive(Debug, clap::Args)]
@@ -14,7 +14,7 @@ Examples:
   {app} user password ann@example.com --tenant acme
   pass show ann | {app} user password ann@example.com --tenant acme --password-stdin")]
 pub(crate) struct Args {
-    /// The user's address
+    /// The user's address; where people stand outside of tenants, a member's
     email: String,
     #[command(flatten)]
     of: Of,
@@ -24,6 +24,10 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run<A: Application>(args: &Args, tenancy: &Tenancy) -> Result<(), Error> {
+    if A::PEOPLE == People::Outside {
+        return outside::set_password::<A>(&args.of, &args.email, args.password_stdin, tenancy)
+            .await;
+    }
     let mut db = args.of.open(tenancy).await?;
     let mut users = Users::on(&mut db);
     let user = users
