@@ -1,5 +1,5 @@
 //! Who may: a handler that needs a permission names it as an argument, and cannot be called
-//! without.
+//! without. What is permitted to whom stands in `policies/shop.cedar`.
 
 use axum::{
     extract::FromRequestParts,
@@ -7,33 +7,127 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use tenantry::{
-    db::{DbError, Executor, TenantScope},
-    routing::{Caller, ClientAddress, CurrentUser, Problem},
-    users::{Audit, By, Event, User},
+    policy::{Permissions, Policies, PolicyError, Principal},
+    routing::{Action, Can, ClientAddress, CurrentUser, Problem},
+    users::{By, Event},
 };
+
+use crate::models::{product::Product, staff::Person};
 
 pub(crate) const OWNER: &str = "owner";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const STAFF: &str = "staff";
 
-const WRITE_PRODUCTS: &str = "products:write";
-const READ_USERS: &str = "users:read";
-
 /// What a program's key may be for.
-pub(crate) const SCOPES: &[&str] = &[WRITE_PRODUCTS, READ_USERS];
+pub(crate) const SCOPES: &[&str] = &["products:write", "users:read"];
 
-/// Anybody who works at the shop, or a key for it: may change its products. Whose they are, where it
-/// is somebody.
-pub(crate) struct Staff(pub(crate) Option<Box<CurrentUser>>);
+pub(crate) fn policies() -> Result<Policies, PolicyError> {
+    Policies::new(
+        include_str!("../policies/shop.cedarschema"),
+        include_str!("../policies/shop.cedar"),
+    )?
+    .resource::<Product>()?
+    .object::<Person>()
+}
 
-/// Anybody who is signed in, or a key for it: may see who works there.
-pub(crate) struct Colleague;
+/// To add a product.
+pub(crate) struct CreateProduct;
 
-/// Owners and admins: may change the shop and its users, and see what was done.
-pub(crate) struct Managing(pub(crate) CurrentUser);
+impl Action for CreateProduct {
+    type On = ();
+    const NAME: &'static str = "createProduct";
+}
 
-/// As [`Staff`], for pages: who is not signed in is sent to where one does.
-pub(crate) struct Editor(pub(crate) CurrentUser);
+/// To change a product.
+pub(crate) struct UpdateProduct;
+
+impl Action for UpdateProduct {
+    type On = Product;
+    const NAME: &'static str = "updateProduct";
+}
+
+/// To remove a product.
+pub(crate) struct DeleteProduct;
+
+impl Action for DeleteProduct {
+    type On = Product;
+    const NAME: &'static str = "deleteProduct";
+}
+
+/// To give somebody an account.
+pub(crate) struct CreatePerson;
+
+impl Action for CreatePerson {
+    type On = ();
+    const NAME: &'static str = "createPerson";
+}
+
+/// To change somebody's account.
+pub(crate) struct UpdatePerson;
+
+impl Action for UpdatePerson {
+    type On = Person;
+    const NAME: &'static str = "updatePerson";
+}
+
+/// To remove somebody's account.
+pub(crate) struct DeletePerson;
+
+impl Action for DeletePerson {
+    type On = Person;
+    const NAME: &'static str = "deletePerson";
+}
+
+/// To ask somebody to join.
+pub(crate) struct Invite;
+
+impl Action for Invite {
+    type On = ();
+    const NAME: &'static str = "invite";
+}
+
+/// To make and revoke keys for programs, and invitations.
+pub(crate) struct ManageKeys;
+
+impl Action for ManageKeys {
+    type On = ();
+    const NAME: &'static str = "manageKeys";
+}
+
+/// To see what was done.
+pub(crate) struct ReadLog;
+
+impl Action for ReadLog {
+    type On = ();
+    const NAME: &'static str = "readLog";
+}
+
+/// To change the shop's name and profile.
+pub(crate) struct ChangeShop;
+
+impl Action for ChangeShop {
+    type On = ();
+    const NAME: &'static str = "changeShop";
+}
+
+/// As [`Can`], for pages: who is not signed in is sent to where one does.
+pub(crate) struct Page<A: Action>(pub(crate) Can<A>);
+
+impl<A: Action, S: Sync> FromRequestParts<S> for Page<A> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let permissions = Permissions::from_request_parts(parts, state).await;
+        let permissions = permissions.map_err(IntoResponse::into_response)?;
+        match Can::from_request_parts(parts, state).await {
+            Ok(can) => Ok(Self(can)),
+            Err(_) if *permissions.principal() == Principal::Anonymous => {
+                Err(Redirect::to("/sign-in").into_response())
+            }
+            Err(problem) => Err(problem.into_response()),
+        }
+    }
+}
 
 /// Notes that an operator did it, where one stands in for the user.
 pub(crate) fn acting(event: Event, current: &CurrentUser) -> Event {
@@ -49,92 +143,11 @@ pub(crate) fn by(current: &CurrentUser, address: ClientAddress) -> By {
         .operator(operator.map(|by| by.operator.clone()))
 }
 
-/// Writes down what an operator does in a user's place, of the things that are not written down
-/// when people do them themselves.
-pub(crate) async fn record_stand_in(
-    on: &mut impl Executor<TenantScope>,
-    current: Option<&CurrentUser>,
-    action: &'static str,
-    what: &str,
-    address: ClientAddress,
-) -> Result<(), DbError> {
-    let Some(current) = current.filter(|current| current.impersonated.is_some()) else {
-        return Ok(());
-    };
-    let event = acting(Event::new(action, &current.user), current);
-    Audit::on(on)
-        .record(event.about(what).from(address.0))
-        .await
-}
-
 /// Refuses an operator who stands in for the user what would outlast that: accounts, passwords,
 /// keys.
 pub(crate) fn in_person(current: &CurrentUser) -> Result<(), Problem> {
     match current.impersonated {
         Some(_) => Err(Problem::forbidden()),
         None => Ok(()),
-    }
-}
-
-async fn with_role<S: Sync>(
-    parts: &mut Parts,
-    state: &S,
-    roles: &[&str],
-) -> Result<CurrentUser, Problem> {
-    let current = <CurrentUser as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-    if roles.contains(&current.user.role.as_str()) {
-        Ok(current)
-    } else {
-        Err(Problem::forbidden())
-    }
-}
-
-pub(crate) fn is_staff(user: &User) -> bool {
-    [OWNER, ADMIN, STAFF].contains(&user.role.as_str())
-}
-
-impl<S: Sync> FromRequestParts<S> for Staff {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match <Caller as FromRequestParts<S>>::from_request_parts(parts, state).await? {
-            Caller::User(current) if is_staff(&current.user) => Ok(Self(Some(current))),
-            Caller::ApiKey(key) if key.has_scope(WRITE_PRODUCTS) => Ok(Self(None)),
-            _ => Err(Problem::forbidden()),
-        }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Colleague {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match <Caller as FromRequestParts<S>>::from_request_parts(parts, state).await? {
-            Caller::User(_) => Ok(Self),
-            Caller::ApiKey(key) if key.has_scope(READ_USERS) => Ok(Self),
-            _ => Err(Problem::forbidden()),
-        }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Managing {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        with_role(parts, state, &[OWNER, ADMIN]).await.map(Self)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Editor {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        match with_role(parts, state, &[OWNER, ADMIN, STAFF]).await {
-            Ok(current) => Ok(Self(current)),
-            Err(problem) if problem.status() == axum::http::StatusCode::UNAUTHORIZED => {
-                Err(Redirect::to("/sign-in").into_response())
-            }
-            Err(problem) => Err(problem.into_response()),
-        }
     }
 }

@@ -8,13 +8,14 @@ use tenantry::{
     db::TenantDb,
     lifecycle::SeedError,
     migrate::Migrations,
+    policy::{Policies, PolicyError},
     routing::{Problem, Resolvers, Site},
     users::{NewUser, Users},
 };
 use tenantry_manage::{Application, Owner};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
 
-use crate::{AppState, demo, routes, validate};
+use crate::{AppState, access, demo, routes, validate};
 
 /// The shop, for its command line.
 #[derive(Debug)]
@@ -42,6 +43,10 @@ impl Application for Shop {
             "0001_shop",
             include_str!("../migrations/tenant/0001_shop.sql"),
         )
+    }
+
+    fn policies() -> Option<Result<Policies, PolicyError>> {
+        Some(access::policies())
     }
 
     fn router(tenancy: Tenancy, site: Site) -> Router {

@@ -1,5 +1,6 @@
 //! Two shops to look at.
 
+use chrono::Utc;
 use rust_decimal::Decimal;
 use tenantry::{
     Tenancy,
@@ -8,13 +9,11 @@ use tenantry::{
     routing::Site,
     users::{NewUser, Users},
 };
+use uuid::Uuid;
 
 use crate::{
     access::{OWNER, STAFF},
-    models::{
-        product::{Product, ProductFields},
-        profile::{Profile, ProfileChange},
-    },
+    models::profile::{Profile, ProfileChange},
 };
 
 const PASSWORD: &str = "correct horse battery";
@@ -52,7 +51,7 @@ pub(crate) async fn fill(tenancy: &Tenancy, site: &Site) -> Result<String, SeedE
 }
 
 async fn stock(tenancy: &Tenancy, mut db: TenantDb, shop: Shop) -> Result<(), SeedError> {
-    let mut owner: Option<uuid::Uuid> = None;
+    let mut owner: Option<Uuid> = None;
     for (name, role) in [("Olive", OWNER), ("Stan", STAFF)] {
         let new = NewUser {
             email: format!("{role}@example.com"),
@@ -70,14 +69,18 @@ async fn stock(tenancy: &Tenancy, mut db: TenantDb, shop: Shop) -> Result<(), Se
     };
     Profile::change(&db, profile).await?;
     for (number, (name, cents)) in (1..).zip(shop.products) {
-        let fields = ProductFields {
-            name: name.into(),
-            code: format!("{}-{number:02}", shop.code.to_uppercase()),
-            price: Decimal::new(cents, 2),
-        };
-        Product::create(&mut db, fields, owner)
-            .await
-            .map_err(|problem| problem.detail().to_owned())?;
+        db.query(
+            "INSERT INTO products (id, name, code, price, added_by, added_on)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(Uuid::now_v7())
+        .bind(name)
+        .bind(format!("{}-{number:02}", shop.code.to_uppercase()))
+        .bind(Decimal::new(cents, 2))
+        .bind(owner)
+        .bind(Utc::now())
+        .execute()
+        .await?;
     }
     Ok(())
 }

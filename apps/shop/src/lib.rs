@@ -9,7 +9,6 @@ mod api;
 mod application;
 mod demo;
 mod health;
-mod listing;
 mod mails;
 mod models;
 mod pages;

@@ -1,7 +1,11 @@
 use axum::http::Method;
-use tenantry::routing::Routes;
+use tenantry::routing::{Routes, resource};
 
-use crate::{AppState, api, health, pages};
+use crate::{
+    AppState, api, health,
+    models::{product::Product, staff::Person},
+    pages,
+};
 
 /// Every route of the shop. A test goes through this list and fails when one of them is not tried
 /// across tenants.
@@ -80,15 +84,15 @@ pub fn routes() -> Routes<AppState> {
         .tenant(POST, "/api/keys", api::keys::create)
         .tenant(DELETE, "/api/keys/{id}", api::keys::revoke)
         .tenant(GET, "/api/audit", api::audit::list)
-        .tenant(GET, "/api/users", api::users::list)
+        .tenant(GET, "/api/users", resource::list::<Person>)
         .tenant(POST, "/api/users", api::users::create)
-        .tenant(GET, "/api/users/{id}", api::users::show)
+        .tenant(GET, "/api/users/{id}", resource::show::<Person>)
         .tenant(PATCH, "/api/users/{id}", api::users::update)
         .tenant(DELETE, "/api/users/{id}", api::users::delete)
-        .tenant(GET, "/api/products", api::products::list)
-        .tenant(POST, "/api/products", api::products::create)
-        .tenant(GET, "/api/products/{id}", api::products::show)
-        .tenant(PUT, "/api/products/{id}", api::products::replace)
-        .tenant(PATCH, "/api/products/{id}", api::products::update)
-        .tenant(DELETE, "/api/products/{id}", api::products::delete)
+        .tenant(GET, "/api/products", resource::list::<Product>)
+        .tenant(POST, "/api/products", resource::create::<Product>)
+        .tenant(GET, "/api/products/{id}", resource::show::<Product>)
+        .tenant(PUT, "/api/products/{id}", resource::replace::<Product>)
+        .tenant(PATCH, "/api/products/{id}", resource::update::<Product>)
+        .tenant(DELETE, "/api/products/{id}", resource::delete::<Product>)
 }

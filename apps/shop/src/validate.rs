@@ -40,6 +40,11 @@ impl From<Errors> for Problem {
     }
 }
 
+/// A rule of this module, for fields that are validated by their type.
+pub(crate) fn rule<T>(checked: Result<T, String>) -> garde::Result {
+    checked.map(drop).map_err(garde::Error::new)
+}
+
 /// Text for people: trimmed, not empty, at most `most` characters, without control characters.
 pub(crate) fn text(value: &str, most: usize) -> Result<String, String> {
     let value = value.trim();

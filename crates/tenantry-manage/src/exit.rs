@@ -41,10 +41,9 @@ impl From<&Error> for Exit {
             | Error::Lifecycle {
                 source: LifecycleError::NoPlace(_),
                 ..
-            } => Self::Usage,
-            Error::NoPolicies
-            | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_))
-            | Error::Email(_) => Self::Usage,
+            }
+            | Error::NoPolicies
+            | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_)) => Self::Usage,
             Error::NoTenant(_) | Error::NoMatch(_) => Self::NoTenant,
             Error::NotSetUp(_)
             | Error::CentralBehind(_)

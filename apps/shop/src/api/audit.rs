@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tenantry::{
     db::TenantDb,
-    routing::{Json, Query, Result},
+    resources,
+    routing::{Can, Json, Query, Result},
     users::{Audit, AuditEntry},
 };
 use uuid::Uuid;
 
-use crate::{access::Managing, listing};
+use crate::access::ReadLog;
 
 #[derive(Deserialize)]
 pub(crate) struct Wanted {
@@ -60,11 +61,11 @@ pub(crate) struct Page {
 }
 
 pub(crate) async fn list(
-    _: Managing,
+    _: Can<ReadLog>,
     mut db: TenantDb,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Page>> {
-    let limit = listing::limit(wanted.limit)?;
+    let limit = resources::limit(wanted.limit)?;
     let mut entries = Audit::on(&mut db)
         .list(wanted.cursor, i64::from(limit) + 1)
         .await?;

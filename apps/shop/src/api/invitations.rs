@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
-    routing::{ClientAddress, Json, Path, Result, Site},
+    routing::{Can, ClientAddress, CurrentUser, Json, Path, Result, Site},
     users::{Invitation, Links, NewPerson, Purpose, User},
 };
 use uuid::Uuid;
@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::{
     account::stranger,
     auth::Items,
-    users::{known_role, may_touch},
+    users::{known_role, may_appoint},
 };
 use crate::{
-    access::{Managing, STAFF, by, in_person},
+    access::{Invite, ManageKeys, STAFF, by},
     mails,
     models::staff::Person,
     validate::{self, Errors},
@@ -58,22 +58,21 @@ pub(crate) struct Sent {
     expires_at: DateTime<Utc>,
 }
 
-pub(crate) async fn list(_: Managing, db: TenantDb) -> Result<Json<Items<Invited>>> {
+pub(crate) async fn list(_: Can<ManageKeys>, db: TenantDb) -> Result<Json<Items<Invited>>> {
     let invitations = Links::on(&db).invitations().await?;
     let items = invitations.into_iter().map(Invited::from).collect();
     Ok(Json(Items { items }))
 }
 
 pub(crate) async fn create(
-    Managing(current): Managing,
+    can: Can<Invite>,
+    current: CurrentUser,
     tenancy: Tenancy,
     tenant: Tenant,
-    db: TenantDb,
     address: ClientAddress,
     State(site): State<Site>,
     Json(wanted): Json<Wanted>,
 ) -> Result<(StatusCode, Json<Sent>)> {
-    in_person(&current)?;
     let mut errors = Errors::default();
     let email = errors.check("email", validate::email(&wanted.email));
     let role = wanted.role.unwrap_or_else(|| STAFF.into());
@@ -81,8 +80,8 @@ pub(crate) async fn create(
     let (Some(email), Some(role)) = (email, role) else {
         return Err(errors.into());
     };
-    may_touch(&current.user, &role)?;
-    let links = Links::on(&db).by(by(&current, address));
+    may_appoint(&can.permissions, &role)?;
+    let links = Links::on(&can.db).by(by(&current, address));
     let link = links.invite(&email, &role, Some(current.user.id)).await?;
     let sent = Sent {
         id: link.id,
@@ -95,7 +94,8 @@ pub(crate) async fn create(
 }
 
 pub(crate) async fn withdraw(
-    Managing(current): Managing,
+    _: Can<ManageKeys>,
+    current: CurrentUser,
     db: TenantDb,
     address: ClientAddress,
     Path(id): Path<Uuid>,

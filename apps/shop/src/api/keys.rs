@@ -5,14 +5,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tenantry::{
     db::TenantDb,
-    routing::{ClientAddress, Json, Path, Result},
+    routing::{Can, ClientAddress, CurrentUser, Json, Path, Result},
     users::{ApiKey, ApiKeys, NewApiKey},
 };
 use uuid::Uuid;
 
 use super::auth::Items;
 use crate::{
-    access::{Managing, SCOPES, by, in_person},
+    access::{ManageKeys, SCOPES, by, in_person},
     validate::{self, Errors},
 };
 
@@ -56,14 +56,15 @@ pub(crate) struct WantedKey {
     expires_at: Option<DateTime<Utc>>,
 }
 
-pub(crate) async fn list(_: Managing, db: TenantDb) -> Result<Json<Items<Key>>> {
+pub(crate) async fn list(_: Can<ManageKeys>, db: TenantDb) -> Result<Json<Items<Key>>> {
     let keys = ApiKeys::on(&db).list().await?;
     let items = keys.into_iter().map(Key::from).collect();
     Ok(Json(Items { items }))
 }
 
 pub(crate) async fn create(
-    Managing(current): Managing,
+    _: Can<ManageKeys>,
+    current: CurrentUser,
     db: TenantDb,
     address: ClientAddress,
     Json(wanted): Json<WantedKey>,
@@ -103,7 +104,8 @@ pub(crate) async fn create(
 }
 
 pub(crate) async fn revoke(
-    Managing(current): Managing,
+    _: Can<ManageKeys>,
+    current: CurrentUser,
     db: TenantDb,
     address: ClientAddress,
     Path(id): Path<Uuid>,

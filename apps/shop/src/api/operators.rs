@@ -10,13 +10,14 @@ use tenantry::{
     Tenancy,
     db::DbError,
     operators::{Operator, OperatorEntry},
+    resources,
     routing::{ClientAddress, Json, Problem, Query, Result, Site},
     tenant::TenantCode,
     users::{Attempt, Users},
 };
 use uuid::Uuid;
 
-use crate::{listing, validate};
+use crate::validate;
 
 /// The operator who makes the request, and the token that said so.
 pub(crate) struct CurrentOperator(Operator, String);
@@ -255,7 +256,7 @@ pub(crate) async fn audit(
     tenancy: Tenancy,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Page>> {
-    let limit = listing::limit(wanted.limit)?;
+    let limit = resources::limit(wanted.limit)?;
     let mut entries = tenancy
         .operators()
         .audit(wanted.cursor, i64::from(limit) + 1)

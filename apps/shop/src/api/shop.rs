@@ -5,13 +5,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
-    routing::{ClientAddress, Json, Problem, Result},
+    routing::{Can, ClientAddress, CurrentUser, Json, Problem, Result},
     users::{Audit, Event},
 };
 use uuid::Uuid;
 
 use crate::{
-    access::{Managing, acting},
+    access::{ChangeShop, acting},
     models::profile::{Profile, ProfileChange},
     validate::{self, Errors},
 };
@@ -61,7 +61,8 @@ pub(crate) async fn show(tenant: Tenant, db: TenantDb) -> Result<Json<ShopShown>
 }
 
 pub(crate) async fn update(
-    Managing(current): Managing,
+    _: Can<ChangeShop>,
+    current: CurrentUser,
     tenancy: Tenancy,
     tenant: Tenant,
     mut db: TenantDb,

@@ -1,24 +1,21 @@
-//! The people of a shop. Any of them may see them; owners and admins may change them, and only an
-//! owner may make or unmake an owner.
+//! The people of a shop: made, changed and removed. They are listed and shown as any resource is.
 
+use crate::{
+    access::{ADMIN, CreatePerson, DeletePerson, OWNER, STAFF, UpdatePerson, acting},
+    models::staff::{Person, lock_owners, require_an_owner},
+    validate::{self, Errors},
+};
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use tenantry::{
-    Tenancy, Tenant,
+    Tenancy,
     db::TenantDb,
-    routing::{ClientAddress, Json, Path, Problem, Query, Result},
+    policy::Permissions,
+    routing::{Action, Can, ClientAddress, CurrentUser, Json, Result},
     users::{Audit, Event, NewUser, User, UserChange, Users},
-};
-use uuid::Uuid;
-
-use crate::{
-    access::{ADMIN, Colleague, Managing, OWNER, STAFF, acting, in_person},
-    listing::{self, Page, Wanted},
-    models::staff::{Person, lock_owners, require_an_owner},
-    validate::{self, Errors},
 };
 
 #[derive(Deserialize)]
@@ -41,32 +38,14 @@ pub(crate) struct PersonChange {
     active: Option<bool>,
 }
 
-pub(crate) async fn list(
-    _: Colleague,
-    tenant: Tenant,
-    db: TenantDb,
-    Query(wanted): Query<Wanted>,
-) -> Result<Json<Page<Person>>> {
-    listing::page(&tenant, &db, &wanted).await.map(Json)
-}
-
-pub(crate) async fn show(
-    _: Colleague,
-    mut db: TenantDb,
-    Path(id): Path<Uuid>,
-) -> Result<Json<Person>> {
-    let user = Users::on(&mut db).get(id).await?;
-    Ok(Json(user.into()))
-}
-
 pub(crate) async fn create(
-    Managing(current): Managing,
+    can: Can<CreatePerson>,
+    current: CurrentUser,
     tenancy: Tenancy,
     db: TenantDb,
     address: ClientAddress,
     Json(new): Json<NewPerson>,
 ) -> Result<Response> {
-    in_person(&current)?;
     let role = new.role.unwrap_or_else(|| STAFF.into());
     let mut errors = Errors::default();
     let email = errors.check("email", validate::email(&new.email));
@@ -80,7 +59,7 @@ pub(crate) async fn create(
     else {
         return Err(errors.into());
     };
-    may_touch(&current.user, &role)?;
+    may_appoint(&can.permissions, &role)?;
     let new = NewUser {
         email,
         password,
@@ -100,13 +79,14 @@ pub(crate) async fn create(
 }
 
 pub(crate) async fn update(
-    Managing(current): Managing,
+    can: Can<UpdatePerson>,
+    current: CurrentUser,
     tenancy: Tenancy,
     mut db: TenantDb,
     address: ClientAddress,
-    Path(id): Path<Uuid>,
     Json(change): Json<PersonChange>,
 ) -> Result<Json<Person>> {
+    let id = can.node.object.id;
     let user = Users::on(&mut db).get(id).await?;
     let mut errors = Errors::default();
     let mut check =
@@ -128,19 +108,14 @@ pub(crate) async fn update(
         active: change.active,
     };
     errors.finish()?;
-    may_touch(&current.user, &user.role)?;
-    if change.password.is_some()
-        || change.email.is_some()
-        || change.role.is_some()
-        || change.active.is_some()
-    {
-        in_person(&current)?;
-    }
+    let fields = sent(&change);
+    can.permissions
+        .require_on(UpdatePerson::NAME, &can.node, &fields)?;
     if id == current.user.id {
         not_ones_own(&user, &change)?;
     }
     if let Some(role) = &change.role {
-        may_touch(&current.user, role)?;
+        may_appoint(&can.permissions, role)?;
     }
     let hash = match &change.password {
         Some(password) => Some(tenancy.passwords().hash(password).await?),
@@ -150,7 +125,7 @@ pub(crate) async fn update(
     let mut tx = db.begin();
     lock_owners(&mut tx).await?;
     // they may have been made an owner meanwhile
-    may_touch(&current.user, &Users::on(&mut tx).get(id).await?.role)?;
+    can.again(&mut tx, &fields).await?;
     let user = Users::on(&mut tx).change_hashed(id, change, hash).await?;
     require_an_owner(&mut tx).await?;
     let event = acting(Event::new("user-changed", &current.user), &current);
@@ -158,6 +133,21 @@ pub(crate) async fn update(
     Audit::on(&mut tx).record(event).await?;
     tx.commit().await?;
     Ok(Json(user.into()))
+}
+
+/// The fields that are to be changed.
+fn sent(change: &UserChange) -> Vec<&'static str> {
+    [
+        ("email", change.email.is_some()),
+        ("password", change.password.is_some()),
+        ("first_name", change.first_name.is_some()),
+        ("last_name", change.last_name.is_some()),
+        ("role", change.role.is_some()),
+        ("active", change.active.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(field, is_sent)| is_sent.then_some(field))
+    .collect()
 }
 
 /// A session that was left open is not enough to take an account over: one's own address and
@@ -201,16 +191,16 @@ fn changes(before: &User, change: &UserChange) -> String {
 }
 
 pub(crate) async fn delete(
-    Managing(current): Managing,
-    mut db: TenantDb,
+    can: Can<DeletePerson>,
+    current: CurrentUser,
+    db: TenantDb,
     address: ClientAddress,
-    Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    let user = Users::on(&mut db).get(id).await?;
-    may_touch(&current.user, &user.role)?;
+    let id = can.node.object.id;
     let mut tx = db.begin();
     lock_owners(&mut tx).await?;
-    may_touch(&current.user, &Users::on(&mut tx).get(id).await?.role)?;
+    can.again(&mut tx, &[]).await?;
+    let user = Users::on(&mut tx).get(id).await?;
     Users::on(&mut tx).delete(id).await?;
     require_an_owner(&mut tx).await?;
     let event = acting(Event::new("user-deleted", &current.user), &current);
@@ -228,10 +218,10 @@ pub(crate) fn known_role(role: &str) -> Result<String, String> {
     }
 }
 
-/// Whether `by` may make or change somebody with that role.
-pub(crate) fn may_touch(by: &User, role: &str) -> Result<()> {
-    if role == OWNER && by.role != OWNER {
-        return Err(Problem::forbidden());
+/// Whether whoever asks may give somebody that role.
+pub(crate) fn may_appoint(permissions: &Permissions, role: &str) -> Result<()> {
+    if role == OWNER {
+        permissions.require("appointOwner", &[])?;
     }
     Ok(())
 }

@@ -1,13 +1,18 @@
+//! What a shop sells.
+
 use chrono::{DateTime, SubsecRound, Utc};
+use garde::Validate;
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tenantry::{
-    db::{DbError, Executor, FromRow, TenantDb, TenantScope, Value},
-    routing::Problem,
+    db::{DbError, FromRow, TenantTx, Value},
+    policy::{Attribute, Object, Permissions},
+    resources::{OrderBy, Resource, ResourceError, Writable, Written},
+    users::Audit,
 };
 use uuid::Uuid;
 
-use crate::listing::{Listed, OrderBy};
+use crate::{amount::Amount, validate};
 
 /// Something a shop sells.
 #[derive(Debug, Clone, Serialize, FromRow)]
@@ -20,38 +25,64 @@ pub(crate) struct Product {
     pub(crate) added_on: DateTime<Utc>,
 }
 
-/// What can be said of a product by whoever adds or changes it; already validated.
-#[derive(Debug, Clone)]
-pub(crate) struct ProductFields {
+/// A product to be added, or put in the place of one.
+#[derive(Debug, Clone, Deserialize, Validate)]
+pub(crate) struct NewProduct {
+    #[garde(custom(is_name))]
     pub(crate) name: String,
+    #[garde(custom(is_code))]
     pub(crate) code: String,
-    pub(crate) price: Decimal,
+    #[garde(custom(is_price))]
+    #[serde(default)]
+    pub(crate) price: Amount,
 }
 
-/// What is to be changed of a product, already validated; `None` stays as it is, whatever others
-/// make of it meanwhile.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ProductChange {
-    pub(crate) name: Option<String>,
-    pub(crate) code: Option<String>,
-    pub(crate) price: Option<Decimal>,
+/// What is to be changed of a product; what is left out stays.
+#[derive(Debug, Clone, Deserialize, Validate)]
+pub(crate) struct ChangedProduct {
+    #[garde(inner(custom(is_name)))]
+    name: Option<String>,
+    #[garde(inner(custom(is_code)))]
+    code: Option<String>,
+    #[garde(inner(custom(is_price)))]
+    price: Option<Amount>,
 }
 
-impl From<ProductFields> for ProductChange {
-    fn from(fields: ProductFields) -> Self {
-        Self {
-            name: Some(fields.name),
-            code: Some(fields.code),
-            price: Some(fields.price),
-        }
+fn is_name(text: &str, (): &()) -> garde::Result {
+    validate::rule(validate::text(text, 200))
+}
+
+fn is_code(text: &str, (): &()) -> garde::Result {
+    validate::rule(validate::text(text, 64))
+}
+
+fn is_price(price: &Amount, (): &()) -> garde::Result {
+    validate::rule(validate::price(price.0))
+}
+
+/// As it is kept: to the cent.
+fn kept(Amount(price): Amount) -> Decimal {
+    validate::price(price).unwrap_or(price)
+}
+
+impl Object for Product {
+    type Parent = ();
+    const TYPE: &'static str = "Product";
+    const READ: &'static str = "readProduct";
+    const ACTIONS: &'static [&'static str] = &["updateProduct", "deleteProduct"];
+    const ATTRIBUTES: &'static [Attribute<Self>] =
+        &[Attribute::entity("added_by", "User", |product| {
+            product.added_by.into()
+        })];
+
+    fn id(&self) -> Uuid {
+        self.id
     }
 }
 
-const COLUMNS: &str = "id, name, code, price, added_by, added_on";
-
-impl Listed for Product {
+impl Resource for Product {
     const TABLE: &'static str = "products";
-    const COLUMNS: &'static str = COLUMNS;
+    const COLUMNS: &'static str = "id, name, code, price, added_by, added_on";
     const SEARCHED: &'static [&'static str] = &["name", "code"];
     const ORDERS: &'static [OrderBy<Self>] = &[
         OrderBy::text("name", |product| Value::from(&product.name)),
@@ -59,87 +90,77 @@ impl Listed for Product {
         OrderBy::decimal("price", |product| product.price.into()),
         OrderBy::time("added_on", |product| product.added_on.into()),
     ];
-
-    fn id(&self) -> Uuid {
-        self.id
-    }
 }
 
-impl Product {
-    pub(crate) async fn get(db: &TenantDb, id: Uuid) -> Result<Self, DbError> {
-        db.query(&format!("SELECT {COLUMNS} FROM products WHERE id = $1"))
-            .bind(id)
-            .one()
-            .await
-    }
+impl Writable for Product {
+    const CREATE: &'static str = "createProduct";
+    const UPDATE: &'static str = "updateProduct";
+    const DELETE: &'static str = "deleteProduct";
+    type New = NewProduct;
+    type Change = ChangedProduct;
 
-    pub(crate) async fn create(
-        on: &mut impl Executor<TenantScope>,
-        fields: ProductFields,
-        added_by: Option<Uuid>,
-    ) -> Result<Self, Problem> {
-        let product = Self {
+    fn new(new: NewProduct, (): &(), by: &Permissions) -> Self {
+        Self {
             id: Uuid::now_v7(),
-            name: fields.name,
-            code: fields.code,
-            price: fields.price,
-            added_by,
+            name: new.name.trim().into(),
+            code: new.code.trim().into(),
+            price: kept(new.price),
+            added_by: by.principal().user_id(),
             added_on: Utc::now().trunc_subsecs(6),
+        }
+    }
+
+    fn replace(&mut self, new: NewProduct) {
+        self.name = new.name.trim().into();
+        self.code = new.code.trim().into();
+        self.price = kept(new.price);
+    }
+
+    fn change(&mut self, change: ChangedProduct) {
+        if let Some(name) = change.name {
+            self.name = name.trim().into();
+        }
+        if let Some(code) = change.code {
+            self.code = code.trim().into();
+        }
+        if let Some(price) = change.price {
+            self.price = kept(price);
+        }
+    }
+
+    fn values(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("id", self.id.into()),
+            ("name", Value::from(&self.name)),
+            ("code", Value::from(&self.code)),
+            ("price", self.price.into()),
+            ("added_by", self.added_by.into()),
+            ("added_on", self.added_on.into()),
+        ]
+    }
+
+    fn refusal(error: DbError) -> ResourceError {
+        if error.is_unique("products", &["code"]) {
+            return ResourceError::conflict("code-taken", "There is a product with that code.");
+        }
+        error.into()
+    }
+
+    /// The log tells when an operator does it in somebody's place.
+    async fn written(
+        tx: &mut TenantTx,
+        what: Written<'_, Self>,
+        by: &Permissions,
+    ) -> Result<(), ResourceError> {
+        if !by.is_impersonated() {
+            return Ok(());
+        }
+        let (action, node) = match what {
+            Written::Created(node) => ("product-added", node),
+            Written::Changed { after, .. } => ("product-changed", after),
+            Written::Removed(node) => ("product-removed", node),
         };
-        on.query(&format!(
-            "INSERT INTO products ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6)"
-        ))
-        .bind(product.id)
-        .bind(&product.name)
-        .bind(&product.code)
-        .bind(product.price)
-        .bind(product.added_by)
-        .bind(product.added_on)
-        .execute()
-        .await
-        .map_err(refusal)?;
-        Ok(product)
+        let event = by.by().did(action).about(&node.object.name);
+        Ok(Audit::on(tx).record(event).await?)
     }
-
-    pub(crate) async fn update(
-        on: &mut impl Executor<TenantScope>,
-        id: Uuid,
-        change: ProductChange,
-    ) -> Result<Self, Problem> {
-        on.query(&format!(
-            "UPDATE products SET name = coalesce($2, name), code = coalesce($3, code),
-                price = coalesce($4, price)
-             WHERE id = $1 RETURNING {COLUMNS}"
-        ))
-        .bind(id)
-        .bind(change.name)
-        .bind(change.code)
-        .bind(change.price)
-        .one()
-        .await
-        .map_err(refusal)
-    }
-
-    pub(crate) async fn delete(
-        on: &mut impl Executor<TenantScope>,
-        id: Uuid,
-    ) -> Result<Self, DbError> {
-        on.query(&format!(
-            "DELETE FROM products WHERE id = $1 RETURNING {COLUMNS}"
-        ))
-        .bind(id)
-        .one()
-        .await
-    }
-}
-
-fn refusal(error: DbError) -> Problem {
-    if error.is_unique("products", &["code"]) {
-        return Problem::new(
-            axum::http::StatusCode::CONFLICT,
-            "code-taken",
-            "There is a product with that code.",
-        );
-    }
-    error.into()
 }

@@ -4,15 +4,14 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tenantry::{
     db::{DbError, Executor, FromRow, Row, TenantScope, Value},
+    policy::{Attribute, Object},
+    resources::{OrderBy, Resource},
     routing::Problem,
     users::User,
 };
 use uuid::Uuid;
 
-use crate::{
-    access::OWNER,
-    listing::{Listed, OrderBy},
-};
+use crate::access::OWNER;
 
 /// A user as the API shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +47,20 @@ impl FromRow for Person {
     }
 }
 
-impl Listed for Person {
+impl Object for Person {
+    type Parent = ();
+    const TYPE: &'static str = "Person";
+    const READ: &'static str = "readPerson";
+    const ACTIONS: &'static [&'static str] = &["updatePerson", "deletePerson"];
+    const ATTRIBUTES: &'static [Attribute<Self>] =
+        &[Attribute::text("role", |person| Value::from(&person.role))];
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+impl Resource for Person {
     const TABLE: &'static str = "users";
     const COLUMNS: &'static str = User::COLUMNS;
     const SEARCHED: &'static [&'static str] = &["email", "first_name", "last_name"];
@@ -58,10 +70,6 @@ impl Listed for Person {
         OrderBy::text("last_name", |person| Value::from(&person.last_name)),
         OrderBy::time("created_at", |person| person.created_at.into()),
     ];
-
-    fn id(&self) -> Uuid {
-        self.id
-    }
 }
 
 /// Lets no other transaction take an owner until this one has ended.

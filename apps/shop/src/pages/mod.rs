@@ -16,11 +16,12 @@ use axum::{
 use tenantry::{
     Tenant,
     db::TenantDb,
-    routing::{self, CurrentUser, Result},
+    policy::Permissions,
+    routing::{self, Action, CurrentUser, Result},
 };
 
 use crate::{
-    access,
+    access::CreateProduct,
     models::profile::Profile,
     views::{self, FieldErrors, ShopView, Viewer},
 };
@@ -60,11 +61,11 @@ async fn shop_view(tenant: &Tenant, db: &TenantDb) -> Result<ShopView> {
     })
 }
 
-fn viewer(current: &CurrentUser) -> Viewer {
+fn viewer(current: &CurrentUser, permissions: &Permissions) -> Viewer {
     Viewer {
         name: current.user.first_name.clone(),
         role: current.user.role.clone(),
-        can_edit: access::is_staff(&current.user),
+        can_edit: permissions.require(CreateProduct::NAME, &[]).is_ok(),
         operator: current.impersonated.as_ref().map(|by| by.operator.clone()),
     }
 }

@@ -8,16 +8,17 @@ use serde::Deserialize;
 use tenantry::{
     Tenant,
     db::TenantDb,
-    routing::{ClientAddress, CurrentUser, Form, Path, Problem, Result},
+    policy::Permissions,
+    resources::{self, Match, Writable},
+    routing::{CurrentUser, Form, Problem, Result, resource},
 };
 use uuid::Uuid;
 
 use super::{form_errors, html, shop_view, viewer};
 use crate::{
-    access::Editor,
+    access::{CreateProduct, DeleteProduct, Page, UpdateProduct},
     amount::Amount,
-    api::products::{change, make, remove, validated},
-    models::product::{Product, ProductFields},
+    models::product::{NewProduct, Product},
     views::{FieldErrors, ProductForm},
 };
 
@@ -28,132 +29,149 @@ pub(crate) struct Submitted {
     price: String,
 }
 
+/// What a form is shown with.
+struct Seen<'r> {
+    tenant: &'r Tenant,
+    db: &'r TenantDb,
+    current: &'r CurrentUser,
+    permissions: &'r Permissions,
+    /// The product that is changed, unless one is added.
+    id: Option<Uuid>,
+}
+
 pub(crate) async fn blank(
-    Editor(current): Editor,
+    Page(can): Page<CreateProduct>,
+    current: CurrentUser,
     tenant: Tenant,
-    db: TenantDb,
 ) -> Result<Response> {
+    let seen = Seen {
+        tenant: &tenant,
+        db: &can.db,
+        current: &current,
+        permissions: &can.permissions,
+        id: None,
+    };
     let empty = Submitted::default();
-    form(
-        StatusCode::OK,
-        &tenant,
-        &db,
-        &current,
-        None,
-        empty,
-        FieldErrors::default(),
-    )
-    .await
+    form(StatusCode::OK, seen, empty, FieldErrors::default()).await
 }
 
 pub(crate) async fn edit(
-    Editor(current): Editor,
+    Page(can): Page<UpdateProduct>,
+    current: CurrentUser,
     tenant: Tenant,
-    db: TenantDb,
-    Path(id): Path<Uuid>,
 ) -> Result<Response> {
-    let product = Product::get(&db, id).await?;
+    let product = can.node.object;
+    let seen = Seen {
+        tenant: &tenant,
+        db: &can.db,
+        current: &current,
+        permissions: &can.permissions,
+        id: Some(product.id),
+    };
     let fields = Submitted {
         name: product.name,
         code: product.code,
         price: product.price.to_string(),
     };
-    form(
-        StatusCode::OK,
-        &tenant,
-        &db,
-        &current,
-        Some(id),
-        fields,
-        FieldErrors::default(),
-    )
-    .await
+    form(StatusCode::OK, seen, fields, FieldErrors::default()).await
 }
 
 pub(crate) async fn create(
-    Editor(current): Editor,
+    Page(can): Page<CreateProduct>,
+    current: CurrentUser,
     tenant: Tenant,
-    db: TenantDb,
-    address: ClientAddress,
     Form(submitted): Form<Submitted>,
 ) -> Result<Response> {
     let made = match read(&submitted) {
-        Ok(fields) => make(&db, Some(&current), address, fields).await,
+        Ok(new) => {
+            let new = vec![(new, FIELDS.map(Into::into).to_vec())];
+            let made = resources::create::<Product>(&can.db, &can.permissions, &[], new, None);
+            made.await.map(drop).map_err(Problem::from)
+        }
         Err(problem) => Err(problem),
     };
-    saved(made, &tenant, &db, &current, None, submitted).await
+    let seen = Seen {
+        tenant: &tenant,
+        db: &can.db,
+        current: &current,
+        permissions: &can.permissions,
+        id: None,
+    };
+    saved(made, seen, submitted).await
 }
 
 pub(crate) async fn update(
-    Editor(current): Editor,
+    Page(can): Page<UpdateProduct>,
+    current: CurrentUser,
     tenant: Tenant,
-    db: TenantDb,
-    address: ClientAddress,
-    Path(id): Path<Uuid>,
     Form(submitted): Form<Submitted>,
 ) -> Result<Response> {
-    Product::get(&db, id).await?;
+    let id = can.node.object.id;
+    let (db, by) = (&can.db, &can.permissions);
     let changed = match read(&submitted) {
-        Ok(fields) => change(&db, Some(&current), address, id, fields.into()).await,
+        Ok(new) => {
+            let apply = |product: &mut Product| product.replace(new);
+            let changed = resources::change(db, by, &[id], &Match::Anything, &FIELDS, apply).await;
+            changed.map(drop).map_err(Problem::from)
+        }
         Err(problem) => Err(problem),
     };
-    saved(changed, &tenant, &db, &current, Some(id), submitted).await
+    let seen = Seen {
+        tenant: &tenant,
+        db,
+        current: &current,
+        permissions: by,
+        id: Some(id),
+    };
+    saved(changed, seen, submitted).await
 }
 
-pub(crate) async fn delete(
-    Editor(current): Editor,
-    db: TenantDb,
-    address: ClientAddress,
-    Path(id): Path<Uuid>,
-) -> Result<Redirect> {
-    remove(&db, Some(&current), address, id).await?;
+pub(crate) async fn delete(Page(can): Page<DeleteProduct>) -> Result<Redirect> {
+    let path = [can.node.object.id];
+    resources::remove::<Product>(&can.db, &can.permissions, &path, &Match::Anything).await?;
     Ok(Redirect::to("/"))
 }
 
-fn read(submitted: &Submitted) -> Result<ProductFields> {
+/// What the form has.
+const FIELDS: [&str; 3] = ["name", "code", "price"];
+
+fn read(submitted: &Submitted) -> Result<NewProduct> {
     let price = match submitted.price.trim() {
         "" => Ok(Amount::default()),
         // as people write it in half of the world
         text => text.replace(',', ".").parse(),
     };
-    match price {
-        Ok(Amount(price)) => validated(&submitted.name, &submitted.code, price),
-        Err(error) => Err(Problem::invalid_field("price", error.to_string())),
-    }
+    let price = price.map_err(|error| Problem::invalid_field("price", format!("{error}")))?;
+    let new = NewProduct {
+        name: submitted.name.clone(),
+        code: submitted.code.clone(),
+        price,
+    };
+    resource::validated(new)
 }
 
 /// To the storefront after a success; back to the form with what is wrong otherwise.
-async fn saved(
-    outcome: Result<Product>,
-    tenant: &Tenant,
-    db: &TenantDb,
-    current: &CurrentUser,
-    id: Option<Uuid>,
-    submitted: Submitted,
-) -> Result<Response> {
+async fn saved(outcome: Result<()>, seen: Seen<'_>, submitted: Submitted) -> Result<Response> {
     let problem = match outcome {
-        Ok(_) => return Ok(Redirect::to("/").into_response()),
+        Ok(()) => return Ok(Redirect::to("/").into_response()),
         Err(problem) => problem,
     };
     match form_errors(&problem, "is the code of another product") {
-        Some(errors) => form(problem.status(), tenant, db, current, id, submitted, errors).await,
+        Some(errors) => form(problem.status(), seen, submitted, errors).await,
         None => Err(problem),
     }
 }
 
 async fn form(
     status: StatusCode,
-    tenant: &Tenant,
-    db: &TenantDb,
-    current: &CurrentUser,
-    id: Option<Uuid>,
+    seen: Seen<'_>,
     fields: Submitted,
     errors: FieldErrors,
 ) -> Result<Response> {
     let page = ProductForm {
-        shop: shop_view(tenant, db).await?,
-        viewer: viewer(current),
-        id: id.map(|id| id.to_string()),
+        shop: shop_view(seen.tenant, seen.db).await?,
+        viewer: viewer(seen.current, seen.permissions),
+        id: seen.id.map(|id| id.to_string()),
         name: fields.name,
         code: fields.code,
         price: fields.price,

@@ -7,13 +7,14 @@ use serde::Deserialize;
 use tenantry::{
     Tenant,
     db::TenantDb,
+    policy::Permissions,
+    resources::{self, Wanted},
     routing::{CurrentUser, Query, Result},
 };
 use uuid::Uuid;
 
 use super::{html, shop_view, viewer};
 use crate::{
-    listing::{self, Page, Wanted},
     models::product::Product,
     views::{ProductView, Storefront},
 };
@@ -30,19 +31,18 @@ pub(crate) async fn show(
     tenant: Tenant,
     db: TenantDb,
     current: Option<CurrentUser>,
+    permissions: Permissions,
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
-    let wanted = Wanted {
-        limit: Some(PRODUCTS_PER_PAGE),
-        cursor: asked.cursor,
-        order: None,
-        q: asked.q,
-    };
-    let page: Page<Product> = listing::page(&tenant, &db, &wanted).await?;
+    let mut wanted = Wanted::default();
+    wanted.limit = Some(PRODUCTS_PER_PAGE);
+    wanted.cursor = asked.cursor;
+    wanted.q = asked.q;
+    let page = resources::page::<Product>(&db, &permissions, &(), &wanted).await?;
     let names = first_names(&db).await?;
     let storefront = Storefront {
         shop: shop_view(&tenant, &db).await?,
-        viewer: current.map(|current| viewer(&current)),
+        viewer: current.map(|current| viewer(&current, &permissions)),
         products: page
             .items
             .into_iter()

@@ -136,6 +136,7 @@ fn lists_are_for_people_or_for_programs() {
         "id",
         "isolation",
         "name",
+        "plan",
         "schema_version",
         "server",
         "status",

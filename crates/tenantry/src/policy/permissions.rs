@@ -14,7 +14,7 @@ use super::{
     Compiled, Filter, Kind, Object, Overlay, Parent, Policies, Principal, attribute, filter::Known,
     object::Node, translate::Operand,
 };
-use crate::{db::Value, tenant::Tenant};
+use crate::{db::Value, tenant::Tenant, users::By};
 
 /// What somebody may do in a tenant: made for one request, from the tenant and whoever asks.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ struct Inner {
     known: Vec<Entity>,
     now: DateTime<Utc>,
     impersonated: bool,
+    by: By,
     authorizer: Authorizer,
 }
 
@@ -111,8 +112,28 @@ impl Permissions {
             known,
             now: Utc::now().trunc_subsecs(3),
             impersonated,
+            by: By::default(),
             authorizer: Authorizer::new(),
         })))
+    }
+
+    /// Notes who asks and from where, for what is [written down](Self::by) of what they do.
+    #[must_use]
+    pub fn acting(mut self, by: By) -> Self {
+        match Arc::get_mut(&mut self.0) {
+            Some(inner) => {
+                inner.by = by;
+                self
+            }
+            // of one that is already in use nothing is changed
+            None => self,
+        }
+    }
+
+    /// Who asks and from where, for what is written down of what they do.
+    #[must_use]
+    pub fn by(&self) -> &By {
+        &self.0.by
     }
 
     /// Whoever asks.

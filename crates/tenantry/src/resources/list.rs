@@ -39,7 +39,9 @@ impl Wanted {
     pub fn parse(parameters: Vec<(String, String)>) -> Result<Self, ResourceError> {
         let mut wanted = Self::default();
         let mut seen = Vec::new();
-        for (name, value) in parameters {
+        // `?=` names nothing
+        let named = parameters.into_iter().filter(|(name, _)| !name.is_empty());
+        for (name, value) in named {
             if seen.contains(&name) {
                 return Err(ResourceError::invalid(name, "is given twice"));
             }

@@ -76,6 +76,22 @@ impl<S: Sync> OptionalFromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        // a handler may name several of what is known by it
+        if let Some(Found(caller)) = parts.extensions.get::<Found>() {
+            return Ok(caller.clone());
+        }
+        let caller = Self::find(parts, state).await?;
+        parts.extensions.insert(Found(caller.clone()));
+        Ok(caller)
+    }
+}
+
+/// Who was found to make the request.
+#[derive(Clone)]
+struct Found(Option<Caller>);
+
+impl Caller {
+    async fn find<S: Sync>(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
         let secret = match shown(&parts.headers) {
             Shown::Nothing => return by_session(parts, state).await,
             Shown::Nonsense => return Err(Problem::invalid_token()),

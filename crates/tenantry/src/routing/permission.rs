@@ -8,13 +8,14 @@ use axum::{
 };
 use uuid::Uuid;
 
-use super::{Caller, CurrentAccount, Problem};
+use super::{Caller, ClientAddress, CurrentAccount, Problem};
 use crate::{
     Tenancy,
     db::{DbError, TenantDb, TenantTx},
     policy::{Node, Parent, People, Permissions, Principal, Refused},
     resources::{Level, Resource},
     tenant::Tenant,
+    users::By,
 };
 
 /// What whoever makes the request may do in its tenant. As an argument of a handler it refuses
@@ -29,6 +30,7 @@ impl<S: Sync> FromRequestParts<S> for Permissions {
         let tenancy = Tenancy::from_request_parts(parts, state).await?;
         let tenant = <Tenant as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         let people = tenancy.policies().map(|policies| policies.0.people);
+        let mut by = None;
         let (principal, impersonated) = match people {
             Some(People::Outside) => (member(parts, state, &tenancy, &tenant).await?, false),
             _ => {
@@ -37,15 +39,23 @@ impl<S: Sync> FromRequestParts<S> for Permissions {
                 match caller.await? {
                     None => (Principal::Anonymous, false),
                     Some(Caller::ApiKey(key)) => (Principal::from(&*key), false),
-                    Some(Caller::User(current)) => (
-                        Principal::from(&current.user),
-                        current.impersonated.is_some(),
-                    ),
+                    Some(Caller::User(current)) => {
+                        let operator = current.impersonated.as_ref();
+                        let operator = operator.map(|by| by.operator.clone());
+                        by = Some(By::new(&current.user).operator(operator));
+                        (
+                            Principal::from(&current.user),
+                            current.impersonated.is_some(),
+                        )
+                    }
                 }
             }
         };
         let permissions = tenancy.permissions(&tenant, principal, impersonated);
-        let permissions = permissions.await?;
+        let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(parts, state).await;
+        let permissions = permissions
+            .await?
+            .acting(by.unwrap_or_default().from(address));
         parts.extensions.insert(permissions.clone());
         Ok(permissions)
     }
@@ -235,9 +245,10 @@ async fn find<L: Level, S: Sync>(parts: &mut Parts, state: &S) -> Result<Found<L
     let path = path(parts, L::DEPTH).await?;
     let mut db = TenantDb::from_request_parts(parts, state).await?;
     let hidden = || {
-        // who is not signed in is asked to be, whether it is there or not, unless what is there is
-        // for everybody
-        if *permissions.principal() == Principal::Anonymous && !L::is_open(&permissions) {
+        // who is not signed in is asked to be, whether it is there or not, unless they only look and
+        // what is there is for everybody
+        let is_open = parts.method.is_safe() && L::is_open(&permissions);
+        if *permissions.principal() == Principal::Anonymous && !is_open {
             Problem::authentication_required()
         } else {
             Problem::not_found()
@@ -262,7 +273,7 @@ async fn find<L: Level, S: Sync>(parts: &mut Parts, state: &S) -> Result<Found<L
 async fn path(parts: &mut Parts, depth: usize) -> Result<Vec<Uuid>, Problem> {
     let given = RawPathParams::from_request_parts(parts, &())
         .await
-        .map_err(|error| Problem::internal(&error))?;
+        .map_err(|_| Problem::not_found())?;
     let mut ids = Vec::with_capacity(depth);
     for (_, id) in given.iter().take(depth) {
         ids.push(id.parse().map_err(|_| Problem::not_found())?);

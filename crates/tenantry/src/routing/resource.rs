@@ -28,8 +28,7 @@ use axum::{
 };
 use bytes::Bytes;
 use garde::Validate;
-use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{Collection, Item, Problem, Query, Result, body};
 use crate::{
@@ -288,15 +287,25 @@ fn key(
     Ok(Some(IdempotencyKey::new(key, &request)))
 }
 
-/// What was sent for one object, and which fields.
-fn one<T: DeserializeOwned + Validate<Context = ()>>(sent: &[u8]) -> Result<(T, Vec<String>)> {
-    let value: T = body::from_json(sent)?;
+/// The value, if its type's rules let it be taken: for forms, and whatever else is not JSON.
+///
+/// # Errors
+/// 422, with what is wrong with each field.
+pub fn validated<T: Validate<Context = ()>>(value: T) -> Result<T> {
     let mut errors = BTreeMap::new();
     note(&value, "", &mut errors);
-    if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
+    if errors.is_empty() {
+        Ok(value)
+    } else {
+        Err(Problem::invalid(errors))
     }
-    let fields: BTreeMap<String, Json> = body::from_json(sent)?;
+}
+
+/// What was sent for one object, and which fields.
+fn one<T: DeserializeOwned + Validate<Context = ()>>(sent: &[u8]) -> Result<(T, Vec<String>)> {
+    let value = validated(body::from_json(sent)?)?;
+    // of what it holds nothing is made: it may be nested deeper than is read
+    let fields: BTreeMap<String, IgnoredAny> = body::from_json(sent)?;
     Ok((value, fields.into_keys().collect()))
 }
 
@@ -315,7 +324,7 @@ fn many<T: DeserializeOwned + Validate<Context = ()>>(
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    let fields: Vec<BTreeMap<String, Json>> = body::from_json(sent)?;
+    let fields: Vec<BTreeMap<String, IgnoredAny>> = body::from_json(sent)?;
     let fields = fields.into_iter().map(|one| one.into_keys().collect());
     Ok(values.into_iter().zip(fields).collect())
 }

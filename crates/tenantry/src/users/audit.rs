@@ -195,8 +195,9 @@ impl By {
         self
     }
 
-    /// That they did that.
-    pub(super) fn did(&self, action: &'static str) -> Event {
+    /// That they did that: to be written down with what they did.
+    #[must_use]
+    pub fn did(&self, action: &'static str) -> Event {
         Event::new(action, self.actor.clone())
             .from(self.address)
             .by_operator(self.operator.clone())
