@@ -1,16 +1,16 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use crate::{
     Config,
-    catalog::{self, Catalog, Change, Listener, Store},
+    catalog::{self, Catalog, Listener, Store},
     central::Central,
     db::{
         CentralDb, Db, DbError, TenantDb,
@@ -23,9 +23,9 @@ use crate::{
         postgres::{self, Finding, SetUpError},
     },
     lifecycle,
-    migrate::{Ledger, MigrateError, Migrations},
+    migrate::{MigrateError, Migrations},
     scoped::mail::{Mail, Mailer},
-    tenant::{Isolation, Tenant, TenantCode},
+    tenant::{Isolation, Tenant, TenantCode, TenantId},
     users::{Guard, Passwords},
 };
 
@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) default_isolation: Isolation,
     central_migrations: Migrations,
     pub(crate) tenant_version: String,
+    /// Tenants whose migrations were begun because somebody used them.
+    pub(crate) migrating: Mutex<HashSet<TenantId>>,
     closed: AtomicBool,
 }
 
@@ -163,6 +165,7 @@ impl Tenancy {
             tenant_version: migrations.version(),
             places: Places::new(files, servers, migrations),
             data: config.data,
+            migrating: Mutex::default(),
             closed: AtomicBool::new(false),
         })))
     }
@@ -208,7 +211,8 @@ impl Tenancy {
     /// The tenant's database. Migrations that it lacks are applied first.
     ///
     /// # Errors
-    /// When its database is missing, or a migration fails.
+    /// When its database is missing, or a migration fails; [`DbError::Busy`] when one takes longer
+    /// than somebody waits. It goes on then.
     pub async fn db(&self, tenant: &Tenant) -> Result<TenantDb, DbError> {
         let migrated = || async {
             // a missing file says so itself; of shared tables nothing would be missing
@@ -218,43 +222,9 @@ impl Tenancy {
             if tenant.schema_version() == self.0.tenant_version {
                 return Ok(());
             }
-            self.migrate(tenant)
-                .await
-                .map(drop)
-                .map_err(|error| match error {
-                    MigrateError::Db(error) => error,
-                    other => DbError::Engine(Box::new(other)),
-                })
+            self.migrate_in_time(tenant).await
         };
         self.0.places.engine(tenant, migrated).await.map(Db::new)
-    }
-
-    /// Brings one tenant up to date, and tells which migrations were applied. Tenants that share
-    /// tables are brought up to date together.
-    ///
-    /// # Errors
-    /// When one fails; the tenant is then as it was before.
-    pub async fn migrate(&self, tenant: &Tenant) -> Result<Vec<String>, MigrateError> {
-        if !self.is_present(tenant).await? {
-            return Err(DbError::Missing(self.location(tenant)).into());
-        }
-        let Ledger { pending, ahead } = self.0.places.migrate(tenant).await?;
-        let version = &self.0.tenant_version;
-        if !ahead && tenant.schema_version() != version {
-            let catalog = &self.0.catalog;
-            if tenant.isolation() == Isolation::Rows {
-                catalog
-                    .store()
-                    .mark_rows(&tenant.placement().server, version)
-                    .await?;
-                catalog.forget_all();
-            } else {
-                catalog
-                    .change(tenant.id(), Change::SchemaVersion(version))
-                    .await?;
-            }
-        }
-        Ok(pending)
     }
 
     /// The migrations that the tenant lacks, by its own ledger.

@@ -391,6 +391,31 @@ fn when_some_tenants_fail_it_is_5_and_each_is_named() {
     assert!(partly.stderr.contains("broken"), "{partly:?}");
     assert!(!partly.stderr.contains("zoo"), "{partly:?}");
 
+    // it is kept who failed, and only those are tried again
+    let status = place.run(&["migrate", "--status", "--failed", "--json"]);
+    let status = status.exits(5).json();
+    assert_eq!(status["tenants"].as_array().unwrap().len(), 1, "{status}");
+    assert_eq!(status["tenants"][0]["code"], "broken");
+    assert!(
+        status["tenants"][0]["failed"]["error"].is_string(),
+        "{status}"
+    );
+    place.run(&["migrate", "--failed"]).exits(5);
+    place
+        .run(&["migrate", "--tenant", "*", "--exclude", "bro*"])
+        .ok();
+    let canary = [
+        "migrate",
+        "--tenant",
+        "*",
+        "--canary",
+        "2",
+        "--keep-going",
+        "--json",
+    ];
+    let report = place.run(&canary).exits(5).json();
+    assert_eq!(report["left"], 1, "{report}");
+
     let check = place.run(&["check"]).exits(4);
     assert!(check.stdout.contains("broken"), "{check:?}");
     let report = place.run(&["check", "--json"]).exits(4).json();

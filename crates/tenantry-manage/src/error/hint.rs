@@ -40,12 +40,10 @@ impl Error {
                 format!("`{app} demo --profile development --data DIR` fills a place to try it")
             }
             Self::SomeTenants { left, .. } if *left > 0 => format!(
-                "those that failed are as they were; `{app} migrate --keep-going` goes on past them"
+                "of what failed nothing is left; `{app} migrate --keep-going` goes on past it"
             ),
             Self::SomeTenants { .. } => {
-                format!(
-                    "those that failed are as they were; mend them and run `{app} migrate` again"
-                )
+                format!("of what failed nothing is left; mend it and run `{app} migrate --failed`")
             }
             Self::CodeTaken(_) => "choose another: a code is a tenant's host name".into(),
             Self::Lifecycle {

@@ -259,12 +259,31 @@ CREATE TRIGGER tenantry_audit_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON tenant
     FOR EACH STATEMENT EXECUTE FUNCTION tenantry_keep();
 ";
 
+const FAILED_SQLITE: &str = "
+CREATE TABLE tenantry_failed_migrations (
+    tenant_id TEXT NOT NULL PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    migration TEXT NOT NULL,
+    error TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT;
+";
+
+const FAILED_POSTGRES: &str = "
+CREATE TABLE tenantry_failed_migrations (
+    tenant_id uuid PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    migration text NOT NULL,
+    error text NOT NULL,
+    at timestamptz NOT NULL
+);
+";
+
 /// The catalog in the central SQLite file.
 pub(crate) fn sqlite() -> Migrations {
     Migrations::new()
         .sql("tenantry_0001_catalog", SQLITE)
         .sql("tenantry_0002_operators", OPERATORS_SQLITE)
         .sql("tenantry_0003_accounts", ACCOUNTS_SQLITE)
+        .sql("tenantry_0004_failed_migrations", FAILED_SQLITE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -273,4 +292,5 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0001_catalog", POSTGRES)
         .sql("tenantry_0002_operators", OPERATORS_POSTGRES)
         .sql("tenantry_0003_accounts", ACCOUNTS_POSTGRES)
+        .sql("tenantry_0004_failed_migrations", FAILED_POSTGRES)
 }

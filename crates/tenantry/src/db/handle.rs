@@ -144,6 +144,11 @@ impl<S> Tx<S> {
         Savepoint::begin(&mut self.inner).await
     }
 
+    /// Says statements of the library's own, which nobody vets.
+    pub(crate) async fn say(&mut self, statements: Vec<String>) -> Result<(), DbError> {
+        self.inner.control(statements).await
+    }
+
     /// Makes the changes lasting and visible.
     ///
     /// # Errors

@@ -106,7 +106,7 @@ impl Tenancy {
         let lock = self.reserve(&draft).await?;
         failpoint("create.recorded");
         let made = async {
-            inner.places.provision(&draft).await?;
+            inner.provision(&draft).await?;
             failpoint("create.placed");
             let db = self.db(&draft).await?;
             let seeded = seeding(seed, db).await.map_err(LifecycleError::Seed)?;

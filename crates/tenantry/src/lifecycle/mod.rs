@@ -9,9 +9,11 @@ mod create;
 mod delete;
 mod lock;
 mod recover;
+mod rollout;
 
 pub use create::NewTenant;
 pub(crate) use recover::recover;
+pub use rollout::{FailedMigration, Migrated, Rollout};
 
 use crate::{db::DbError, migrate::MigrateError, tenant::Placement};
 
