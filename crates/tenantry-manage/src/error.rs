@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use tenantry::{
     Finding, OpenError,
     db::DbError,
-    lifecycle::{LifecycleError, SeedError},
+    lifecycle::{ArchiveError, LifecycleError, SeedError},
     migrate::MigrateError,
     operators::OperatorError,
     tenant::TenantCode,
@@ -138,6 +138,25 @@ pub(crate) enum Error {
         code: TenantCode,
         /// What happened.
         source: LifecycleError,
+    },
+    /// No tenant of that code is deleted.
+    #[error("no tenant that is deleted had the code {0}")]
+    NotDeleted(TenantCode),
+    /// An archive cannot be read.
+    #[error("{}: {source}", file.display())]
+    Archive {
+        /// The archive.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: ArchiveError,
+    },
+    /// A tenant could not be made from an archive, under the archive's own code.
+    #[error("{}: {source}", file.display())]
+    Import {
+        /// The archive.
+        file: PathBuf,
+        /// What happened.
+        source: Box<LifecycleError>,
     },
     /// An account could not be made or changed.
     #[error(transparent)]

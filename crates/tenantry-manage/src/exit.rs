@@ -36,7 +36,7 @@ impl From<&Error> for Exit {
             | Error::NoPassword { .. }
             | Error::Password(_)
             | Error::Email(_) => Self::Usage,
-            Error::NoTenant(_) | Error::NoMatch(_) => Self::NoTenant,
+            Error::NoTenant(_) | Error::NoMatch(_) | Error::NotDeleted(_) => Self::NoTenant,
             Error::NotSetUp(_)
             | Error::CentralBehind(_)
             | Error::TenantBehind { .. }
@@ -54,6 +54,8 @@ impl From<&Error> for Exit {
             | Error::Open(_)
             | Error::CodeTaken(_)
             | Error::Lifecycle { .. }
+            | Error::Archive { .. }
+            | Error::Import { .. }
             | Error::User(_)
             | Error::Tenant { .. }
             | Error::Migrate { .. }

@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) default_isolation: Isolation,
     central_migrations: Migrations,
     pub(crate) tenant_version: String,
+    pub(crate) credential_tables: Vec<String>,
+    pub(crate) personal_columns: Vec<(String, String)>,
     /// Tenants whose migrations were begun because somebody used them.
     pub(crate) migrating: Mutex<HashSet<TenantId>>,
     closed: AtomicBool,
@@ -165,6 +167,8 @@ impl Tenancy {
             tenant_version: migrations.version(),
             places: Places::new(files, servers, migrations),
             data: config.data,
+            credential_tables: config.credential_tables,
+            personal_columns: config.personal_columns,
             migrating: Mutex::default(),
             closed: AtomicBool::new(false),
         })))
@@ -200,7 +204,8 @@ impl Tenancy {
         self.0.catalog.by_code(code).await
     }
 
-    /// Every tenant, whatever its status, ordered by code; read from the catalog itself.
+    /// Every tenant, whatever its status, ordered by code; read from the catalog itself. Those that
+    /// are deleted [stand apart](Self::deleted).
     ///
     /// # Errors
     /// When the catalog cannot be read.
@@ -307,7 +312,13 @@ impl Tenancy {
     pub async fn is_present(&self, tenant: &Tenant) -> Result<bool, DbError> {
         // in shared tables there is nothing of a tenant's own but its record
         let recorded = tenant.isolation() != Isolation::Rows
-            || self.0.catalog.store().by_id(tenant.id()).await?.is_some();
+            || self
+                .0
+                .catalog
+                .store()
+                .by_id(tenant.id())
+                .await?
+                .is_some_and(|now| now.placement() == tenant.placement());
         Ok(recorded && self.0.places.exists(tenant).await?)
     }
 

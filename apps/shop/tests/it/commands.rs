@@ -199,6 +199,36 @@ fn nothing_is_deleted_without_a_yes() {
     let deleted = place.run(&["tenant", "delete", "acme", "--yes"]).ok();
     assert_eq!(deleted.stdout, "");
     assert_eq!(codes(&place), ["zoo"]);
+    // it can be brought back, and then be erased
+    place.run(&["tenant", "restore", "nope"]).refuses(3);
+    let listed = place.run(&["tenant", "list", "--deleted", "--json"]).ok();
+    assert_eq!(listed.json()[0]["id"], id);
+    let back = place.run(&["tenant", "restore", "acme"]).ok();
+    assert_eq!(back.stdout.trim(), "http://acme.localhost:8000");
+    assert_eq!(codes(&place), ["acme", "zoo"]);
+    place.run(&["tenant", "delete", "acme", "--yes"]).ok();
+    place.run(&["tenant", "erase", "acme"]).refuses(4);
+    let due = place
+        .run(&["tenant", "erase", "--due", "--yes"])
+        .ok()
+        .json();
+    assert_eq!(due, json!([]), "its grace has not ended");
+    let erased = place.run(&["tenant", "erase", "acme", "--yes"]).ok().json();
+    assert_eq!(
+        (&erased[0]["tenant"], &erased[0]["code"]),
+        (&id, &json!("acme"))
+    );
+    assert_eq!(erased[0]["removed"]["rows"]["users"], 0);
+    assert!(erased[0]["finished_at"].is_string(), "{erased}");
+    place.run(&["tenant", "restore", "acme"]).refuses(3);
+    place
+        .run(&["tenant", "delete", "zoo", "--grace-days", "0", "--yes"])
+        .ok();
+    let due = place
+        .run(&["tenant", "erase", "--due", "--yes"])
+        .ok()
+        .json();
+    assert_eq!(due[0]["code"], "zoo");
     let left = place
         .files_in("")
         .into_iter()

@@ -1,6 +1,9 @@
 use std::io::ErrorKind;
 
-use tenantry::{db::DbError, lifecycle::LifecycleError};
+use tenantry::{
+    db::DbError,
+    lifecycle::{ArchiveError, LifecycleError},
+};
 
 use crate::{Error, settings::Key};
 
@@ -23,6 +26,24 @@ impl Error {
             Self::NoTenant(_) | Self::NoMatch(_) => {
                 format!("`{app} tenant list` tells which there are")
             }
+            Self::NotDeleted(_) => {
+                format!("`{app} tenant list --deleted` tells which are")
+            }
+            Self::Archive {
+                source: ArchiveError::Damaged(_),
+                ..
+            } => "bring it from where it was written once more".into(),
+            Self::Archive {
+                source: ArchiveError::Misfit(_) | ArchiveError::Newer(_),
+                ..
+            } => format!("it is of a later version of {app}: import it with that"),
+            Self::Import { source, .. } if matches!(**source, LifecycleError::CodeTaken) => {
+                "--code gives it another code".into()
+            }
+            Self::Lifecycle {
+                source: LifecycleError::NoPlace(_),
+                ..
+            } => "--isolation and --server say where; other than files need --database-url".into(),
             Self::NoUser { tenant, .. } => {
                 format!("`{app} user list --tenant {tenant}` tells which there are")
             }

@@ -6,7 +6,8 @@ use crate::{
     tenant::{Isolation, Placement, Tenant, TenantCode, TenantId, TenantStatus, UnknownWord},
 };
 
-const COLUMNS: &str = "id, code, name, status, isolation, server, schema_version, created_at";
+pub(super) const COLUMNS: &str =
+    "id, code, name, status, isolation, server, schema_version, created_at";
 
 /// How many tenants a statement is about at most.
 const AT_ONCE: usize = 100;
@@ -27,7 +28,7 @@ fn bind_all<'q>(query: Query<'q>, ids: &[TenantId]) -> Query<'q> {
 }
 
 /// The catalog's tables.
-pub(crate) struct Store(CentralDb);
+pub(crate) struct Store(pub(super) CentralDb);
 
 /// One change of a tenant's row.
 #[derive(Debug, Clone, Copy)]
@@ -64,11 +65,11 @@ impl Store {
             .await
     }
 
-    /// All tenants, by code.
+    /// All tenants but those that are deleted, by code.
     pub(crate) async fn all(&self) -> Result<Vec<Tenant>, DbError> {
         self.0
             .query(&format!(
-                "SELECT {COLUMNS} FROM tenantry_tenants ORDER BY code"
+                "SELECT {COLUMNS} FROM tenantry_tenants WHERE status <> 'deleted' ORDER BY code"
             ))
             .all()
             .await
@@ -150,9 +151,19 @@ impl Store {
                     .bind(*id.as_uuid())
                     .bind(to.as_str())
             }
-            Change::Forget => tx
-                .query("DELETE FROM tenantry_tenants WHERE id = $1")
-                .bind(*id.as_uuid()),
+            Change::Forget => {
+                tx.query("DELETE FROM tenantry_impersonations WHERE tenant_id = $1")
+                    .bind(*id.as_uuid())
+                    .execute()
+                    .await?;
+                tx.query("UPDATE tenantry_erasures SET finished_at = $2 WHERE tenant_id = $1")
+                    .bind(*id.as_uuid())
+                    .bind(Utc::now())
+                    .execute()
+                    .await?;
+                tx.query("DELETE FROM tenantry_tenants WHERE id = $1")
+                    .bind(*id.as_uuid())
+            }
         };
         update.execute().await?;
         tx.commit().await?;

@@ -51,6 +51,10 @@ impl<S> Db<S> {
         }
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// A statement to be run by itself, with `$1`, `$2`, … where values are bound.
     ///
     /// ```

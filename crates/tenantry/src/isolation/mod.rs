@@ -16,13 +16,13 @@ use tokio::sync::OnceCell;
 use self::file::Files;
 use crate::{
     db::{
-        Db, DbError, Engine, TenantTx,
+        Db, DbError, Engine, TenantDb,
         postgres::{Scope, Server, scope},
     },
     migrate::{
         Ledger, MigrateError, Migration, Migrations, Progress, apply_to_sqlite, pending_on_sqlite,
     },
-    tenant::{Isolation, Tenant, TenantId},
+    tenant::{Isolation, Placement, Tenant, TenantId, TenantStatus},
 };
 
 /// The name of the server that a deployment began with.
@@ -43,6 +43,7 @@ pub(crate) struct Places {
 
 /// A tenant's scope on a server, and whether its migrations have been seen to.
 struct OnServer {
+    placement: Placement,
     scope: Arc<Scope>,
     migrated: OnceCell<()>,
 }
@@ -110,17 +111,16 @@ impl Places {
     fn on_server(&self, tenant: &Tenant) -> Result<Arc<OnServer>, DbError> {
         let id = tenant.id();
         let mut scopes = self.scopes();
-        if let Some(known) = scopes.get(&id) {
+        // one that was moved is looked for anew, by whoever knows of it and by whoever does not yet
+        if let Some(known) = scopes
+            .get(&id)
+            .filter(|known| known.placement == *tenant.placement())
+        {
             return Ok(known.clone());
         }
-        let server = self.server(tenant)?;
-        let scope = Arc::new(match tenant.isolation() {
-            Isolation::Schema => Scope::schema(server, id),
-            Isolation::Database => Scope::database(server, id),
-            Isolation::Rows | Isolation::File => Scope::rows(server, id),
-        });
         let on_server = Arc::new(OnServer {
-            scope,
+            placement: tenant.placement().clone(),
+            scope: Arc::new(self.scope(tenant)?),
             migrated: OnceCell::new(),
         });
         scopes.push(id, on_server.clone());
@@ -138,6 +138,24 @@ impl Places {
         Ok(on_server)
     }
 
+    fn scope(&self, tenant: &Tenant) -> Result<Scope, DbError> {
+        let (server, id) = (self.server(tenant)?, tenant.id());
+        Ok(match tenant.isolation() {
+            Isolation::Schema => Scope::schema(server, id),
+            Isolation::Database => Scope::database(server, id),
+            Isolation::Rows | Isolation::File => Scope::rows(server, id),
+        })
+    }
+
+    /// A handle of the library's own to the tenant's place, whoever may use it and whatever its
+    /// version is.
+    pub(crate) fn handle(&self, tenant: &Tenant) -> Result<TenantDb, DbError> {
+        Ok(Db::new(match tenant.isolation() {
+            Isolation::File => Engine::Sqlite(self.files.open(tenant.id())?.database.clone()),
+            _ => Engine::Postgres(Arc::new(self.scope(tenant)?)),
+        }))
+    }
+
     fn scopes(&self) -> MutexGuard<'_, LruCache<TenantId, Arc<OnServer>>> {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,11 +165,31 @@ impl Places {
         self.files.is_open(id) || self.scopes().contains(&id)
     }
 
-    /// Ends every handle to the tenant's data that there is here.
-    pub(crate) fn close_tenant(&self, id: TenantId) {
-        self.files.close(id);
-        if let Some(on_server) = self.scopes().get(&id) {
-            on_server.scope.close();
+    /// Ends the handles to the tenant's data that there are here, but for those to where it is now.
+    pub(crate) fn follow(&self, id: TenantId, now: Option<&Tenant>) {
+        let placement = now
+            .filter(|tenant| {
+                !matches!(
+                    tenant.status(),
+                    TenantStatus::Deleted | TenantStatus::Deleting
+                )
+            })
+            .map(Tenant::placement);
+        if placement.is_none_or(|placement| placement.isolation != Isolation::File) {
+            self.files.close(id);
+        }
+        let mut scopes = self.scopes();
+        let Some(on_server) = scopes.get(&id) else {
+            return;
+        };
+        match placement {
+            None => on_server.scope.close(),
+            // one that was closed when its tenant went is no more when that came back
+            Some(placement) if on_server.placement != *placement || on_server.scope.is_closed() => {
+                on_server.scope.close();
+                scopes.pop(&id);
+            }
+            Some(_) => {}
         }
     }
 
@@ -227,21 +265,18 @@ impl Places {
             source,
         };
         if tenant.isolation() != Isolation::Rows {
-            let engine = self.bare_engine(tenant)?;
+            let db = self.handle(tenant)?;
             let record = self.record(tenant, name, tenant.id())?;
-            return self
-                .in_transaction(engine, record, name)
-                .await
-                .map_err(failed);
+            return self.in_transaction(&db, record, name).await.map_err(failed);
         }
         let server = self.server(tenant)?;
         postgres::make_functions(server).await?;
         let ran = postgres::ran(server, name).await?;
         for id in sharing(&tenant.placement().server).await? {
             if !ran.contains(&id) {
-                let engine = Engine::Postgres(Arc::new(Scope::rows(server, id)));
+                let db = Db::new(Engine::Postgres(Arc::new(Scope::rows(server, id))));
                 let record = self.record(tenant, name, id)?;
-                self.in_transaction(engine, record, name)
+                self.in_transaction(&db, record, name)
                     .await
                     .map_err(failed)?;
             }
@@ -263,14 +298,14 @@ impl Places {
 
     async fn in_transaction(
         &self,
-        engine: Engine,
+        db: &TenantDb,
         record: Vec<String>,
         name: &str,
     ) -> Result<(), DbError> {
         let Some(function) = self.migrations.get(name).and_then(Migration::function) else {
             return Ok(());
         };
-        let mut tx: TenantTx = Db::new(engine).begin();
+        let mut tx = db.begin();
         match tx.say(record).await {
             // another process has been quicker
             Err(DbError::Unique(_)) => return tx.rollback().await,
@@ -288,14 +323,6 @@ impl Places {
             }
             Err(_) => Err(DbError::Engine("its function panicked".into())),
         }
-    }
-
-    /// What the tenant's handle speaks to, whatever its version.
-    pub(crate) fn bare_engine(&self, tenant: &Tenant) -> Result<Engine, DbError> {
-        Ok(match tenant.isolation() {
-            Isolation::File => Engine::Sqlite(self.files.open(tenant.id())?.database.clone()),
-            _ => Engine::Postgres(self.on_server(tenant)?.scope.clone()),
-        })
     }
 
     /// Tells what is pending for the tenant.

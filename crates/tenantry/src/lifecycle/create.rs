@@ -137,7 +137,7 @@ impl Tenancy {
         }
         // taken, but perhaps by one that a killed process left half made or half erased
         let holder = inner.catalog.store().by_code(draft.code()).await?;
-        if let Some(holder) = holder.filter(|holder| !holder.status().is_visible()) {
+        if let Some(holder) = holder.filter(|holder| holder.status().is_unfinished()) {
             recover_one(inner, &holder).await?;
         }
         match inner.catalog.store().insert(draft).await {

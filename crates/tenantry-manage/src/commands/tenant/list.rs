@@ -15,9 +15,15 @@ pub(crate) struct Args {
     /// List them as JSON, with everything the catalog knows
     #[arg(long)]
     json: bool,
+    /// Those that are deleted and can be brought back
+    #[arg(long)]
+    deleted: bool,
 }
 
 pub(super) async fn run(args: &Args, context: &Context, tenancy: &Tenancy) -> Result<(), Error> {
+    if args.deleted {
+        return super::delete::list(args.json, tenancy).await;
+    }
     let tenants = tenancy.tenants().await.map_err(Error::Catalog)?;
     let site = context.settings.site();
     if args.json {

@@ -6,6 +6,7 @@
 
 mod concurrency;
 mod constraints;
+mod copies;
 mod lifecycle;
 mod members;
 mod migrations;
@@ -56,6 +57,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         concurrency::CASES,
         migrations::CASES,
         lifecycle::CASES,
+        copies::CASES,
         users::CASES,
         tokens::CASES,
         people::CASES,
