@@ -47,6 +47,18 @@ pub trait Application: 'static {
         site
     }
 
+    /// The application's tables that stay empty in clones and archives, because what is in them lets
+    /// somebody in. The library's own are known.
+    fn credential_tables() -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The application's columns that tell who somebody is, each with its table, for `tenant export
+    /// --anonymise`. The library's own are known.
+    fn personal_columns() -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Whether an account may have this address; by default anything with a single `@`. The error
     /// goes on where "the e-mail address" ends: `must …`.
     ///

@@ -18,17 +18,16 @@ pub(crate) struct Yes {
 pub(crate) struct Confirmed(());
 
 impl Yes {
-    /// Has the tenant's erasure confirmed: by the flag, or by its code being typed on a terminal.
-    pub(crate) fn or_ask(self, code: &TenantCode) -> Result<Confirmed, Error> {
+    /// Has it confirmed, by the flag or by the tenant's code being typed on a terminal, after it was
+    /// told what it means.
+    pub(crate) fn or_ask(self, code: &TenantCode, meaning: &str) -> Result<Confirmed, Error> {
         if self.yes {
             return Ok(Confirmed(()));
         }
         if !stdin().is_terminal() {
             return Err(Error::Unconfirmed);
         }
-        printer::ask(format_args!(
-            "This cannot be undone. To go on, type the code {code}:"
-        ));
+        printer::ask(format_args!("{meaning} To go on, type the code {code}:"));
         let mut answer = String::new();
         stdin().read_line(&mut answer).map_err(Error::Input)?;
         if !answer.ends_with('\n') {

@@ -24,6 +24,8 @@ impl Context {
             .project(A::NAME.replace('-', "_"))
             .tenant_migrations(A::tenant_migrations())
             .central_migrations(A::central_migrations())
+            .credential_tables(A::credential_tables().iter().copied())
+            .personal_columns(A::personal_columns().iter().copied())
             .mail_address(format!("no-reply@{}", settings.host))
             .pooler(settings.pooler);
         if let Some(url) = &settings.database_url {

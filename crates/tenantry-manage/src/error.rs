@@ -6,7 +6,7 @@ use tenantry::{
     Finding, OpenError,
     accounts::{AccountError, MemberError},
     db::DbError,
-    lifecycle::{LifecycleError, SeedError},
+    lifecycle::{ArchiveError, LifecycleError, SeedError},
     migrate::MigrateError,
     operators::OperatorError,
     policy::{NotExplained, PolicyError},
@@ -143,6 +143,25 @@ pub(crate) enum Error {
         code: TenantCode,
         /// What happened.
         source: LifecycleError,
+    },
+    /// No tenant of that code is deleted.
+    #[error("no tenant that is deleted had the code {0}")]
+    NotDeleted(TenantCode),
+    /// An archive cannot be read.
+    #[error("{}: {source}", file.display())]
+    Archive {
+        /// The archive.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: ArchiveError,
+    },
+    /// A tenant could not be made from an archive, under the archive's own code.
+    #[error("{}: {source}", file.display())]
+    Import {
+        /// The archive.
+        file: PathBuf,
+        /// What happened.
+        source: Box<LifecycleError>,
     },
     /// An account could not be made or changed.
     #[error(transparent)]

@@ -44,7 +44,7 @@ impl From<&Error> for Exit {
             }
             | Error::NoPolicies
             | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_)) => Self::Usage,
-            Error::NoTenant(_) | Error::NoMatch(_) => Self::NoTenant,
+            Error::NoTenant(_) | Error::NoMatch(_) | Error::NotDeleted(_) => Self::NoTenant,
             Error::NotSetUp(_)
             | Error::CentralBehind(_)
             | Error::TenantBehind { .. }
@@ -69,6 +69,8 @@ impl From<&Error> for Exit {
             | Error::NotExplained(_)
             | Error::Open(_)
             | Error::Lifecycle { .. }
+            | Error::Archive { .. }
+            | Error::Import { .. }
             | Error::User(_)
             | Error::Tenant { .. }
             | Error::Migrate { .. }

@@ -35,6 +35,7 @@ mod logging;
 mod password;
 mod pattern;
 mod printer;
+mod progress;
 mod settings;
 mod table;
 

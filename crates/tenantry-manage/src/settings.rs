@@ -76,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) database_url: Option<String>,
     /// None where the database's kind decides.
     pub(crate) isolation: Option<Isolation>,
+    /// The same, where it was said for this command.
+    pub(crate) isolation_told: Option<Isolation>,
     /// Names and URLs.
     pub(crate) servers: Vec<(String, String)>,
     pub(crate) connections: Option<NonZeroUsize>,
@@ -115,14 +117,16 @@ impl Settings {
             let value = file.get(key)?;
             Some(Found::new(value, Origin::File(key, file.path.clone())))
         };
+        let isolation = find(Key::Isolation)
+            .map(|found| found.parsed(str::parse))
+            .transpose()?;
         Ok(Self {
             data: find(Key::Data).map_or_else(|| Ok("data".into()), Found::folder)?,
             database_url: find(Key::DatabaseUrl)
                 .map(|found| found.parsed(database_url))
                 .transpose()?,
-            isolation: find(Key::Isolation)
-                .map(|found| found.parsed(str::parse))
-                .transpose()?,
+            isolation,
+            isolation_told: isolation.filter(|_| flags.get(Key::Isolation).is_some()),
             servers: find(Key::Servers)
                 .map_or_else(|| Ok(Vec::new()), |found| found.parsed(servers))?,
             connections: find(Key::Connections)

@@ -13,7 +13,7 @@ use crate::{
         sqlite::{Create, Database},
     },
     isolation::postgres,
-    migrate::{MigrateError, Migrations, apply_to_sqlite, pending_on_sqlite},
+    migrate::{MigrateError, Migrations, Progress, apply_to_sqlite, pending_on_sqlite},
 };
 
 pub(crate) enum Central {
@@ -61,21 +61,23 @@ impl Central {
     }
 
     /// Applies what is pending.
+    ///
+    /// # Errors
+    /// Also when a migration is a function, which are for tenants.
     pub(crate) async fn migrate(&self, application: &Migrations) -> Result<(), MigrateError> {
         match self {
             Self::File {
                 application: file, ..
             } => {
                 let all = Arc::new(schema::sqlite().followed_by(application.clone()));
-                apply_to_sqlite(file, &all).await?;
+                no_function(apply_to_sqlite(file, &all).await?)
             }
             Self::Server(server) => {
                 let home = server.home();
                 postgres::apply(server, &home, CATALOG_SCHEMA, &schema::postgres()).await?;
-                postgres::apply(server, &home, CENTRAL_SCHEMA, application).await?;
+                no_function(postgres::apply(server, &home, CENTRAL_SCHEMA, application).await?)
             }
         }
-        Ok(())
     }
 
     /// Tells what is pending.
@@ -115,5 +117,15 @@ impl Central {
             }
             Self::Server(server) => server.close(),
         }
+    }
+}
+
+fn no_function(progress: Progress) -> Result<(), MigrateError> {
+    match progress.function {
+        None => Ok(()),
+        Some(name) => Err(MigrateError::Failed {
+            name,
+            source: DbError::Engine("functions are for tenants, not for shared tables".into()),
+        }),
     }
 }

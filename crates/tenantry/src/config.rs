@@ -41,6 +41,8 @@ pub struct Config {
     pub(crate) writes_mail: bool,
     pub(crate) mail_address: String,
     pub(crate) policies: Option<Policies>,
+    pub(crate) credential_tables: Vec<String>,
+    pub(crate) personal_columns: Vec<(String, String)>,
 }
 
 /// A mailer, which need not say what it is.
@@ -74,6 +76,8 @@ impl Config {
             longest_connection: Duration::from_secs(30 * 60),
             statement_timeout: Duration::from_secs(30),
             pooler: false,
+            credential_tables: Vec::new(),
+            personal_columns: Vec::new(),
         }
     }
 
@@ -191,6 +195,31 @@ impl Config {
     #[must_use]
     pub fn mail_address(mut self, address: impl Into<String>) -> Self {
         self.mail_address = address.into();
+        self
+    }
+
+    /// The application's tables whose rows let somebody in, or are a secret of one tenant: they are
+    /// left out of clones and archives, as the library's own are.
+    #[must_use]
+    pub fn credential_tables<T: Into<String>>(
+        mut self,
+        tables: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.credential_tables = tables.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The application's columns that tell who somebody is, by table: an archive that is to tell
+    /// nobody's has something else in them, as it has for users.
+    #[must_use]
+    pub fn personal_columns<T: Into<String>>(
+        mut self,
+        columns: impl IntoIterator<Item = (T, T)>,
+    ) -> Self {
+        let columns = columns.into_iter();
+        self.personal_columns = columns
+            .map(|(table, name)| (table.into(), name.into()))
+            .collect();
         self
     }
 

@@ -1,16 +1,16 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use crate::{
     Config,
-    catalog::{self, Catalog, Change, Listener, Store},
+    catalog::{self, Catalog, Listener, Store},
     central::Central,
     db::{
         CentralDb, Db, DbError, TenantDb,
@@ -23,10 +23,10 @@ use crate::{
         postgres::{self, Finding, SetUpError},
     },
     lifecycle,
-    migrate::{Ledger, MigrateError, Migrations},
+    migrate::{MigrateError, Migrations},
     policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
     scoped::mail::{Mail, Mailer},
-    tenant::{Isolation, Tenant, TenantCode},
+    tenant::{Isolation, Tenant, TenantCode, TenantId},
     users::{Guard, Passwords},
 };
 
@@ -62,6 +62,10 @@ pub(crate) struct Inner {
     pub(crate) default_isolation: Isolation,
     central_migrations: Migrations,
     pub(crate) tenant_version: String,
+    pub(crate) credential_tables: Vec<String>,
+    pub(crate) personal_columns: Vec<(String, String)>,
+    /// Tenants whose migrations were begun because somebody used them.
+    pub(crate) migrating: Mutex<HashSet<TenantId>>,
     closed: AtomicBool,
 }
 
@@ -168,6 +172,9 @@ impl Tenancy {
             tenant_version: migrations.version(),
             places: Places::new(files, servers, migrations),
             data: config.data,
+            credential_tables: config.credential_tables,
+            personal_columns: config.personal_columns,
+            migrating: Mutex::default(),
             closed: AtomicBool::new(false),
         })))
     }
@@ -202,7 +209,8 @@ impl Tenancy {
         self.0.catalog.by_code(code).await
     }
 
-    /// Every tenant, whatever its status, ordered by code; read from the catalog itself.
+    /// Every tenant, whatever its status, ordered by code; read from the catalog itself. Those that
+    /// are deleted [stand apart](Self::deleted).
     ///
     /// # Errors
     /// When the catalog cannot be read.
@@ -213,7 +221,8 @@ impl Tenancy {
     /// The tenant's database. Migrations that it lacks are applied first.
     ///
     /// # Errors
-    /// When its database is missing, or a migration fails.
+    /// When its database is missing, or a migration fails; [`DbError::Busy`] when one takes longer
+    /// than somebody waits. It goes on then.
     pub async fn db(&self, tenant: &Tenant) -> Result<TenantDb, DbError> {
         let migrated = || async {
             // a missing file says so itself; of shared tables nothing would be missing
@@ -223,43 +232,9 @@ impl Tenancy {
             if tenant.schema_version() == self.0.tenant_version {
                 return Ok(());
             }
-            self.migrate(tenant)
-                .await
-                .map(drop)
-                .map_err(|error| match error {
-                    MigrateError::Db(error) => error,
-                    other => DbError::Engine(Box::new(other)),
-                })
+            self.migrate_in_time(tenant).await
         };
         self.0.places.engine(tenant, migrated).await.map(Db::new)
-    }
-
-    /// Brings one tenant up to date, and tells which migrations were applied. Tenants that share
-    /// tables are brought up to date together.
-    ///
-    /// # Errors
-    /// When one fails; the tenant is then as it was before.
-    pub async fn migrate(&self, tenant: &Tenant) -> Result<Vec<String>, MigrateError> {
-        if !self.is_present(tenant).await? {
-            return Err(DbError::Missing(self.location(tenant)).into());
-        }
-        let Ledger { pending, ahead } = self.0.places.migrate(tenant).await?;
-        let version = &self.0.tenant_version;
-        if !ahead && tenant.schema_version() != version {
-            let catalog = &self.0.catalog;
-            if tenant.isolation() == Isolation::Rows {
-                catalog
-                    .store()
-                    .mark_rows(&tenant.placement().server, version)
-                    .await?;
-                catalog.forget_all();
-            } else {
-                catalog
-                    .change(tenant.id(), Change::SchemaVersion(version))
-                    .await?;
-            }
-        }
-        Ok(pending)
     }
 
     /// The migrations that the tenant lacks, by its own ledger.
@@ -384,7 +359,13 @@ impl Tenancy {
     pub async fn is_present(&self, tenant: &Tenant) -> Result<bool, DbError> {
         // in shared tables there is nothing of a tenant's own but its record
         let recorded = tenant.isolation() != Isolation::Rows
-            || self.0.catalog.store().by_id(tenant.id()).await?.is_some();
+            || self
+                .0
+                .catalog
+                .store()
+                .by_id(tenant.id())
+                .await?
+                .is_some_and(|now| now.placement() == tenant.placement());
         Ok(recorded && self.0.places.exists(tenant).await?)
     }
 

@@ -210,6 +210,36 @@ fn nothing_is_deleted_without_a_yes() {
     let deleted = place.run(&["tenant", "delete", "acme", "--yes"]).ok();
     assert_eq!(deleted.stdout, "");
     assert_eq!(codes(&place), ["zoo"]);
+    // it can be brought back, and then be erased
+    place.run(&["tenant", "restore", "nope"]).refuses(3);
+    let listed = place.run(&["tenant", "list", "--deleted", "--json"]).ok();
+    assert_eq!(listed.json()[0]["id"], id);
+    let back = place.run(&["tenant", "restore", "acme"]).ok();
+    assert_eq!(back.stdout.trim(), "http://acme.localhost:8000");
+    assert_eq!(codes(&place), ["acme", "zoo"]);
+    place.run(&["tenant", "delete", "acme", "--yes"]).ok();
+    place.run(&["tenant", "erase", "acme"]).refuses(4);
+    let due = place
+        .run(&["tenant", "erase", "--due", "--yes"])
+        .ok()
+        .json();
+    assert_eq!(due, json!([]), "its grace has not ended");
+    let erased = place.run(&["tenant", "erase", "acme", "--yes"]).ok().json();
+    assert_eq!(
+        (&erased[0]["tenant"], &erased[0]["code"]),
+        (&id, &json!("acme"))
+    );
+    assert_eq!(erased[0]["removed"]["rows"]["users"], 0);
+    assert!(erased[0]["finished_at"].is_string(), "{erased}");
+    place.run(&["tenant", "restore", "acme"]).refuses(3);
+    place
+        .run(&["tenant", "delete", "zoo", "--grace-days", "0", "--yes"])
+        .ok();
+    let due = place
+        .run(&["tenant", "erase", "--due", "--yes"])
+        .ok()
+        .json();
+    assert_eq!(due[0]["code"], "zoo");
     let left = place
         .files_in("")
         .into_iter()
@@ -401,6 +431,31 @@ fn when_some_tenants_fail_it_is_5_and_each_is_named() {
         .exits(5);
     assert!(partly.stderr.contains("broken"), "{partly:?}");
     assert!(!partly.stderr.contains("zoo"), "{partly:?}");
+
+    // it is kept who failed, and only those are tried again
+    let status = place.run(&["migrate", "--status", "--failed", "--json"]);
+    let status = status.exits(5).json();
+    assert_eq!(status["tenants"].as_array().unwrap().len(), 1, "{status}");
+    assert_eq!(status["tenants"][0]["code"], "broken");
+    assert!(
+        status["tenants"][0]["failed"]["error"].is_string(),
+        "{status}"
+    );
+    place.run(&["migrate", "--failed"]).exits(5);
+    place
+        .run(&["migrate", "--tenant", "*", "--exclude", "bro*"])
+        .ok();
+    let canary = [
+        "migrate",
+        "--tenant",
+        "*",
+        "--canary",
+        "2",
+        "--keep-going",
+        "--json",
+    ];
+    let report = place.run(&canary).exits(5).json();
+    assert_eq!(report["left"], 1, "{report}");
 
     let check = place.run(&["check"]).exits(4);
     assert!(check.stdout.contains("broken"), "{check:?}");

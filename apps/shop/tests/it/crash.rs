@@ -146,7 +146,7 @@ async fn a_create_that_is_killed(point: &str) {
         })
         .await;
         is_whole(&server).await;
-        place.run(&["tenant", "delete", "x", "--yes"]).ok();
+        place.run(&["tenant", "erase", "x", "--yes"]).ok();
     } else {
         // half made, it is nobody's
         server
@@ -173,7 +173,7 @@ async fn a_delete_that_is_killed(point: &str) {
     let neighbour = Neighbour::of(&shop);
     let (there, point) = (place.clone(), point.to_owned());
     let killed = tokio::task::spawn_blocking(move || {
-        there.run_until_killed(&["tenant", "delete", "x", "--yes"], "", &point)
+        there.run_until_killed(&["tenant", "erase", "x", "--yes"], "", &point)
     });
     killed.await.unwrap().killed();
     // from the first moment on it is nobody's
@@ -244,6 +244,163 @@ async fn a_server_killed_while_it_opens_a_shop_leaves_none() {
     is_free(&server).await;
 }
 
+/// The owner's token, of a tenant that has a product.
+async fn with_a_product(server: &Arc<Server>) -> String {
+    let place = server.place();
+    place.run_with_input(&CREATE, PASSWORD).ok();
+    until(A_SECOND, "the tenant is there", || async {
+        server.tenant("x").get("/api/shop").await.status == 200
+    })
+    .await;
+    let token = log_in(&server.tenant("x"), "owner@example.com", PASSWORD).await;
+    let new = json!({ "name": "Anvil", "code": "ANVIL", "price": "9.90" });
+    let owner = server.tenant("x").bearer(&token);
+    owner.post("/api/products", new).await.is(201);
+    token
+}
+
+/// Fails unless exactly these tenants are there, and no file of anybody else.
+fn only_these(place: &Place, codes: &[&str]) {
+    let listed = place.run(&["tenant", "list", "--json"]).ok().json();
+    let listed = listed.as_array().unwrap();
+    let found: Vec<_> = listed
+        .iter()
+        .map(|one| one["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(found, codes);
+    let left: Vec<_> = place
+        .files_in("tenants")
+        .into_iter()
+        .filter(|file| {
+            !listed
+                .iter()
+                .any(|one| file.contains(one["id"].as_str().unwrap()))
+        })
+        .collect();
+    assert_eq!(left, [""; 0]);
+    assert_eq!(place.files_in("snapshots"), [""; 0]);
+    place.run(&["check"]).ok();
+}
+
+#[tokio::test]
+async fn a_clone_or_an_import_that_is_killed_leaves_nothing() {
+    let server = Place::new().serve();
+    let place = server.place();
+    with_a_product(&server).await;
+    let archive = place.path("x.archive");
+    let archive = archive.to_str().unwrap();
+    place.run(&["tenant", "export", "x", "--out", archive]).ok();
+    let clone = ["tenant", "clone", "x", "y"];
+    let import = ["tenant", "import", archive, "--code", "y"];
+    for (command, points) in [
+        (
+            &clone[..],
+            [
+                "create.recorded",
+                "create.placed",
+                "clone.copied",
+                "create.seeded",
+            ],
+        ),
+        (
+            &import[..],
+            [
+                "create.recorded",
+                "create.placed",
+                "import.loaded",
+                "create.seeded",
+            ],
+        ),
+    ] {
+        for point in points {
+            place.run_until_killed(command, "", point).killed();
+            only_these(place, &["x"]);
+        }
+        place.run(command).ok();
+        only_these(place, &["x", "y"]);
+        until(A_SECOND, "it is there", || async {
+            server.tenant("y").get("/api/shop").await.status == 200
+        })
+        .await;
+        let products = server.tenant("y").get("/api/products").await.each("code");
+        assert_eq!(products, ["ANVIL"]);
+        log_in(&server.tenant("y"), "owner@example.com", PASSWORD).await;
+        place.run(&["tenant", "erase", "y", "--yes"]).ok();
+    }
+}
+
+#[tokio::test]
+async fn a_move_that_is_killed_is_undone_or_ended() {
+    if on_files() {
+        return; // there is no other place
+    }
+    let server = Place::new().serve();
+    let place = server.place();
+    let token = with_a_product(&server).await;
+    let isolation =
+        || place.run(&["tenant", "show", "x", "--json"]).ok().json()["isolation"].clone();
+    let works = || async {
+        until(A_SECOND, "it is there", || async {
+            server.tenant("x").get("/api/shop").await.status == 200
+        })
+        .await;
+        let owner = server.tenant("x").bearer(&token);
+        let products = owner.get("/api/products").await.each("code");
+        assert_eq!(products, ["ANVIL"]);
+        work(&owner).await;
+    };
+    let first = isolation();
+    for to in ["file", "rows", "schema", "database", "file"] {
+        for point in ["move.recorded", "move.placed", "move.copied"] {
+            if isolation() == to {
+                continue;
+            }
+            let before = isolation();
+            place.move_to("x", to, Some(point)).killed();
+            // the next command that starts undoes it
+            assert_eq!(isolation(), before, "{point}");
+            works().await;
+            only_these(place, &["x"]);
+        }
+        if isolation() != to {
+            let point = if to == "rows" {
+                "move.switched"
+            } else {
+                "move.removed"
+            };
+            place.move_to("x", to, Some(point)).killed();
+            assert_eq!(isolation(), to, "{point}");
+            works().await;
+            only_these(place, &["x"]);
+        }
+    }
+    let first = first.as_str().unwrap();
+    place.move_to("x", first, None).ok();
+    works().await;
+    only_these(place, &["x"]);
+}
+
+#[tokio::test]
+async fn a_soft_delete_that_is_killed_is_done() {
+    let server = Place::new().serve();
+    let place = server.place();
+    with_a_product(&server).await;
+    let delete = ["tenant", "delete", "x", "--yes"];
+    place
+        .run_until_killed(&delete, "", "delete.deleted")
+        .killed();
+    until(A_SECOND, "the tenant is gone", || async {
+        server.tenant("x").get("/api/shop").await.status == 404
+    })
+    .await;
+    place.run(&["tenant", "restore", "x"]).ok();
+    until(A_SECOND, "the tenant is back", || async {
+        server.tenant("x").get("/api/shop").await.status == 200
+    })
+    .await;
+    is_whole(&server).await;
+}
+
 /// The locks that are left when a command died at that point and another one followed.
 fn locks_after(point: &str) -> Vec<String> {
     let place = Place::new();
@@ -251,7 +408,7 @@ fn locks_after(point: &str) -> Vec<String> {
         place.run_until_killed(&CREATE, PASSWORD, point).killed();
     } else {
         place.run_with_input(&CREATE, PASSWORD).ok();
-        let delete = ["tenant", "delete", "x", "--yes"];
+        let delete = ["tenant", "erase", "x", "--yes"];
         place.run_until_killed(&delete, "", point).killed();
     }
     place.run(&["tenant", "list"]).ok();

@@ -1,8 +1,10 @@
 use std::io::ErrorKind;
 
 use tenantry::{
-    accounts::MemberError, db::DbError, lifecycle::LifecycleError, policy::NotExplained,
-    tenant::Isolation,
+    accounts::MemberError,
+    db::DbError,
+    lifecycle::{ArchiveError, LifecycleError},
+    policy::NotExplained,
 };
 
 use crate::{Error, settings::Key};
@@ -26,6 +28,24 @@ impl Error {
             Self::NoTenant(_) | Self::NoMatch(_) => {
                 format!("`{app} tenant list` tells which there are")
             }
+            Self::NotDeleted(_) => {
+                format!("`{app} tenant list --deleted` tells which are")
+            }
+            Self::Archive {
+                source: ArchiveError::Damaged(_),
+                ..
+            } => "bring it from where it was written once more".into(),
+            Self::Archive {
+                source: ArchiveError::Misfit(_) | ArchiveError::Newer(_),
+                ..
+            } => format!("it is of a later version of {app}: import it with that"),
+            Self::Import { source, .. } if matches!(**source, LifecycleError::CodeTaken) => {
+                "--code gives it another code".into()
+            }
+            Self::Lifecycle {
+                source: LifecycleError::NoPlace(_),
+                ..
+            } => "--isolation and --server say where; other than files need --database-url".into(),
             Self::NoUser { tenant, .. } => {
                 format!("`{app} user list --tenant {tenant}` tells which there are")
             }
@@ -63,20 +83,12 @@ impl Error {
                 format!("`{app} demo --profile development --data DIR` fills a place to try it")
             }
             Self::SomeTenants { left, .. } if *left > 0 => format!(
-                "those that failed are as they were; `{app} migrate --keep-going` goes on past them"
+                "of what failed nothing is left; `{app} migrate --keep-going` goes on past it"
             ),
             Self::SomeTenants { .. } => {
-                format!(
-                    "those that failed are as they were; mend them and run `{app} migrate` again"
-                )
+                format!("of what failed nothing is left; mend it and run `{app} migrate --failed`")
             }
             Self::CodeTaken(_) => "choose another: a code is a tenant's host name".into(),
-            Self::Lifecycle {
-                source: LifecycleError::NoPlace(placement),
-                ..
-            } if placement.isolation != Isolation::File => {
-                "--database-url or --servers names the PostgreSQL server that it needs".into()
-            }
             Self::Lifecycle {
                 source: LifecycleError::UnderWay,
                 ..

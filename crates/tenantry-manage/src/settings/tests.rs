@@ -25,6 +25,7 @@ fn without_anything_the_defaults_hold() {
         data: "data".into(),
         database_url: None,
         isolation: None,
+        isolation_told: None,
         servers: Vec::new(),
         connections: None,
         pooler: false,

@@ -5,6 +5,7 @@
 //! also die of age, in case nothing can be learned.
 
 mod cache;
+mod operations;
 pub(crate) mod schema;
 mod store;
 mod watch;
@@ -12,6 +13,7 @@ mod watch;
 use std::sync::Arc;
 
 use cache::{Cache, LIFE, SHORT_LIFE};
+pub(crate) use operations::{Deletion, Move};
 pub(crate) use store::{Change, Store};
 pub(crate) use watch::{INTERVAL, Listener, listen, watch};
 

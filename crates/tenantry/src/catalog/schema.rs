@@ -300,6 +300,120 @@ ALTER TABLE tenantry_operators DROP COLUMN totp_confirmed_at;
 ALTER TABLE tenantry_operators DROP COLUMN totp_step;
 ";
 
+const FAILED_SQLITE: &str = "
+CREATE TABLE tenantry_failed_migrations (
+    tenant_id TEXT NOT NULL PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    migration TEXT NOT NULL,
+    error TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT;
+";
+
+const FAILED_POSTGRES: &str = "
+CREATE TABLE tenantry_failed_migrations (
+    tenant_id uuid PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    migration text NOT NULL,
+    error text NOT NULL,
+    at timestamptz NOT NULL
+);
+";
+
+/// A tenant that is deleted keeps its place until its grace ends, and gives its code back at once.
+/// Of one that is erased what was removed stays written down. A move is recorded before its first
+/// step and until after its last.
+///
+/// Which statuses there are is the program's to say, so that a new one needs no new table.
+const LIFECYCLE_SQLITE: &str = "
+-- foreign keys: off
+CREATE TABLE tenantry_tenants_new (
+    id TEXT NOT NULL PRIMARY KEY,
+    code TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    status TEXT NOT NULL,
+    isolation TEXT NOT NULL,
+    server TEXT NOT NULL,
+    schema_version TEXT NOT NULL,
+    created_at TEXT NOT NULL
+) STRICT;
+INSERT INTO tenantry_tenants_new (id, code, name, status, isolation, server, schema_version, created_at)
+    SELECT id, code, name, status, isolation, server, schema_version, created_at FROM tenantry_tenants;
+DROP TABLE tenantry_tenants;
+ALTER TABLE tenantry_tenants_new RENAME TO tenantry_tenants;
+CREATE INDEX tenantry_tenants_unfinished ON tenantry_tenants (status)
+    WHERE status IN ('creating', 'deleting');
+CREATE INDEX tenantry_tenants_schema_version ON tenantry_tenants (schema_version);
+CREATE TRIGGER tenantry_tenants_inserted AFTER INSERT ON tenantry_tenants BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (new.id, new.code);
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+CREATE TRIGGER tenantry_tenants_updated
+    AFTER UPDATE OF code, name, status, isolation, server ON tenantry_tenants BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (old.id, old.code);
+    INSERT INTO tenantry_changes (tenant_id, code) SELECT new.id, new.code
+        WHERE new.code <> old.code;
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+CREATE TRIGGER tenantry_tenants_deleted AFTER DELETE ON tenantry_tenants BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (old.id, old.code);
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+
+CREATE TABLE tenantry_deletions (
+    tenant_id TEXT NOT NULL PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    code TEXT NOT NULL,
+    status TEXT NOT NULL,
+    at TEXT NOT NULL,
+    erase_after TEXT NOT NULL
+) STRICT;
+CREATE TABLE tenantry_erasures (
+    tenant_id TEXT NOT NULL PRIMARY KEY,
+    code TEXT NOT NULL,
+    name TEXT NOT NULL,
+    isolation TEXT NOT NULL,
+    server TEXT NOT NULL,
+    removed TEXT NOT NULL,
+    begun_at TEXT NOT NULL,
+    finished_at TEXT
+) STRICT;
+CREATE TABLE tenantry_moves (
+    tenant_id TEXT NOT NULL PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    from_isolation TEXT NOT NULL,
+    from_server TEXT NOT NULL,
+    to_isolation TEXT NOT NULL,
+    to_server TEXT NOT NULL,
+    status TEXT NOT NULL
+) STRICT;
+";
+
+const LIFECYCLE_POSTGRES: &str = "
+ALTER TABLE tenantry_tenants DROP CONSTRAINT tenantry_tenants_status_check;
+CREATE TABLE tenantry_deletions (
+    tenant_id uuid PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    code text NOT NULL,
+    status text NOT NULL,
+    at timestamptz NOT NULL,
+    erase_after timestamptz NOT NULL
+);
+CREATE TABLE tenantry_erasures (
+    tenant_id uuid PRIMARY KEY,
+    code text NOT NULL,
+    name text NOT NULL,
+    isolation text NOT NULL,
+    server text NOT NULL,
+    removed text NOT NULL,
+    begun_at timestamptz NOT NULL,
+    finished_at timestamptz
+);
+CREATE TABLE tenantry_moves (
+    tenant_id uuid PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    from_isolation text NOT NULL,
+    from_server text NOT NULL,
+    to_isolation text NOT NULL,
+    to_server text NOT NULL,
+    status text NOT NULL
+);
+";
+
 const PLAN_SQLITE: &str = "
 ALTER TABLE tenantry_tenants ADD COLUMN plan TEXT NOT NULL DEFAULT '';
 CREATE TRIGGER tenantry_tenants_plan AFTER UPDATE OF plan ON tenantry_tenants BEGIN
@@ -321,7 +435,10 @@ pub(crate) fn sqlite() -> Migrations {
         .sql("tenantry_0002_operators", OPERATORS_SQLITE)
         .sql("tenantry_0003_accounts", ACCOUNTS_SQLITE)
         .sql("tenantry_0004_factors", FACTORS)
-        .sql("tenantry_0005_plan", PLAN_SQLITE)
+        .sql("tenantry_0005_failed_migrations", FAILED_SQLITE)
+        // a twin, because it rebuilds a table
+        .twins("tenantry_0006_lifecycle", LIFECYCLE_SQLITE, LIFECYCLE_POSTGRES)
+        .sql("tenantry_0007_plan", PLAN_SQLITE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -331,5 +448,11 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0002_operators", OPERATORS_POSTGRES)
         .sql("tenantry_0003_accounts", ACCOUNTS_POSTGRES)
         .sql("tenantry_0004_factors", FACTORS)
-        .sql("tenantry_0005_plan", PLAN_POSTGRES)
+        .sql("tenantry_0005_failed_migrations", FAILED_POSTGRES)
+        .twins(
+            "tenantry_0006_lifecycle",
+            LIFECYCLE_SQLITE,
+            LIFECYCLE_POSTGRES,
+        )
+        .sql("tenantry_0007_plan", PLAN_POSTGRES)
 }

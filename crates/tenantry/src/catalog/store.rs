@@ -2,14 +2,33 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    db::{CentralDb, DbError, FromRow, Row},
+    db::{CentralDb, DbError, FromRow, Query, Row},
     tenant::{Isolation, Placement, Tenant, TenantCode, TenantId, TenantStatus, UnknownWord},
 };
 
-const COLUMNS: &str = "id, code, name, status, isolation, server, schema_version, created_at, plan";
+pub(super) const COLUMNS: &str =
+    "id, code, name, status, isolation, server, schema_version, created_at, plan";
+
+/// How many tenants a statement is about at most.
+const AT_ONCE: usize = 100;
+
+/// `$2, $3, …`, as many as that, beginning with that number.
+fn placeholders(first: usize) -> String {
+    let numbers = (first..first + AT_ONCE).map(|number| format!("${number}"));
+    numbers.collect::<Vec<_>>().join(", ")
+}
+
+/// Binds that many, the last of them again and again: the statement is always the same.
+fn bind_all<'q>(query: Query<'q>, ids: &[TenantId]) -> Query<'q> {
+    let last = ids.last().into_iter().cycle();
+    ids.iter()
+        .chain(last)
+        .take(AT_ONCE)
+        .fold(query, |query, id| query.bind(*id.as_uuid()))
+}
 
 /// The catalog's tables.
-pub(crate) struct Store(CentralDb);
+pub(crate) struct Store(pub(super) CentralDb);
 
 /// One change of a tenant's row.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +38,6 @@ pub(crate) enum Change<'a> {
     Plan(&'a str),
     /// To this status, from one of those.
     Status(TenantStatus, &'a [TenantStatus]),
-    SchemaVersion(&'a str),
     Forget,
 }
 
@@ -48,11 +66,11 @@ impl Store {
             .await
     }
 
-    /// All tenants, by code.
+    /// All tenants but those that are deleted, by code.
     pub(crate) async fn all(&self) -> Result<Vec<Tenant>, DbError> {
         self.0
             .query(&format!(
-                "SELECT {COLUMNS} FROM tenantry_tenants ORDER BY code"
+                "SELECT {COLUMNS} FROM tenantry_tenants WHERE status <> 'deleted' ORDER BY code"
             ))
             .all()
             .await
@@ -139,13 +157,19 @@ impl Store {
                     .bind(*id.as_uuid())
                     .bind(to.as_str())
             }
-            Change::SchemaVersion(version) => tx
-                .query("UPDATE tenantry_tenants SET schema_version = $2 WHERE id = $1")
-                .bind(*id.as_uuid())
-                .bind(version),
-            Change::Forget => tx
-                .query("DELETE FROM tenantry_tenants WHERE id = $1")
-                .bind(*id.as_uuid()),
+            Change::Forget => {
+                tx.query("DELETE FROM tenantry_impersonations WHERE tenant_id = $1")
+                    .bind(*id.as_uuid())
+                    .execute()
+                    .await?;
+                tx.query("UPDATE tenantry_erasures SET finished_at = $2 WHERE tenant_id = $1")
+                    .bind(*id.as_uuid())
+                    .bind(Utc::now())
+                    .execute()
+                    .await?;
+                tx.query("DELETE FROM tenantry_tenants WHERE id = $1")
+                    .bind(*id.as_uuid())
+            }
         };
         update.execute().await?;
         tx.commit().await?;
@@ -164,6 +188,77 @@ impl Store {
             .execute()
             .await
             .map(drop)
+    }
+
+    /// Notes the version of tenants.
+    pub(crate) async fn mark(&self, ids: &[TenantId], version: &str) -> Result<(), DbError> {
+        let sql = format!(
+            "UPDATE tenantry_tenants SET schema_version = $1 WHERE id IN ({})",
+            placeholders(2)
+        );
+        for some in ids.chunks(AT_ONCE) {
+            let update = self.0.query(&sql).bind(version);
+            bind_all(update, some).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a tenant's migration failed.
+    pub(crate) async fn note_failure(
+        &self,
+        id: TenantId,
+        migration: &str,
+        error: &str,
+    ) -> Result<(), DbError> {
+        self.0
+            .query(
+                "INSERT INTO tenantry_failed_migrations (tenant_id, migration, error, at)
+                 VALUES ($1, $2, $3, $4) ON CONFLICT (tenant_id) DO UPDATE
+                 SET migration = excluded.migration, error = excluded.error, at = excluded.at",
+            )
+            .bind(*id.as_uuid())
+            .bind(migration)
+            .bind(error.replace('\0', ""))
+            .bind(Utc::now())
+            .execute()
+            .await
+            .map(drop)
+    }
+
+    /// Forgets the failures of tenants that have succeeded since.
+    pub(crate) async fn forget_failures(&self, ids: &[TenantId]) -> Result<(), DbError> {
+        let sql = format!(
+            "DELETE FROM tenantry_failed_migrations WHERE tenant_id IN ({})",
+            placeholders(1)
+        );
+        for some in ids.chunks(AT_ONCE) {
+            bind_all(self.0.query(&sql), some).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// The tenants whose last migration failed: which, with what, and when.
+    pub(crate) async fn failures(
+        &self,
+    ) -> Result<Vec<(Uuid, String, String, DateTime<Utc>)>, DbError> {
+        self.0
+            .query("SELECT tenant_id, migration, error, at FROM tenantry_failed_migrations")
+            .all()
+            .await
+    }
+
+    /// The tenants that share tables on a server, but for those that are being erased.
+    pub(crate) async fn sharing(&self, server: &str) -> Result<Vec<TenantId>, DbError> {
+        let found: Vec<(Uuid,)> = self
+            .0
+            .query(
+                "SELECT id FROM tenantry_tenants
+                 WHERE isolation = 'rows' AND server = $1 AND status <> 'deleting' ORDER BY id",
+            )
+            .bind(server)
+            .all()
+            .await?;
+        Ok(found.into_iter().map(|(id,)| id.into()).collect())
     }
 
     /// The changes after `seq`: their numbers, tenants and codes.

@@ -10,7 +10,7 @@ use tokio_postgres::AsyncMessage;
 use crate::{
     db::{DbError, postgres::Server},
     tenancy::Inner,
-    tenant::{TenantId, TenantStatus},
+    tenant::TenantId,
 };
 
 /// How often the log of changes is looked at.
@@ -54,18 +54,14 @@ async fn follow(tenancy: &Inner, seen: i64) -> Result<i64, DbError> {
     Ok(latest)
 }
 
-/// Forgets what was known of a tenant, and lets go of its file if it is gone.
+/// Forgets what was known of a tenant, and lets go of its place if it is gone or elsewhere.
 async fn changed(tenancy: &Inner, id: TenantId, code: &str) -> Result<(), DbError> {
     tenancy.catalog.forget(code);
-    if tenancy.places.is_open(id) && gone(tenancy, id).await? {
-        tenancy.places.close_tenant(id);
+    if tenancy.places.is_open(id) {
+        let now = tenancy.catalog.store().by_id(id).await?;
+        tenancy.places.follow(id, now.as_ref());
     }
     Ok(())
-}
-
-async fn gone(tenancy: &Inner, id: TenantId) -> Result<bool, DbError> {
-    let tenant = tenancy.catalog.store().by_id(id).await?;
-    Ok(tenant.is_none_or(|tenant| tenant.status() == TenantStatus::Deleting))
 }
 
 /// How long a lost listener waits before it tries again, and how often a silent one is asked

@@ -51,6 +51,10 @@ impl<S> Db<S> {
         }
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// A statement to be run by itself, with `$1`, `$2`, … where values are bound.
     ///
     /// ```
@@ -142,6 +146,11 @@ impl<S> Tx<S> {
     /// When the transaction is aborted or the database fails.
     pub async fn savepoint(&mut self) -> Result<Savepoint<'_, S>, DbError> {
         Savepoint::begin(&mut self.inner).await
+    }
+
+    /// Says statements of the library's own, which nobody vets.
+    pub(crate) async fn say(&mut self, statements: Vec<String>) -> Result<(), DbError> {
+        self.inner.control(statements).await
     }
 
     /// Makes the changes lasting and visible.

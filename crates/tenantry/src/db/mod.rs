@@ -25,6 +25,7 @@ mod row;
 mod sea;
 pub(crate) mod sqlite;
 mod transaction;
+pub(crate) mod transfer;
 mod value;
 
 /// The log of a tenant: what is in it is neither changed nor removed.

@@ -67,7 +67,7 @@ impl Transaction {
     }
 
     /// Says `statements` of our own, after what has to be said before them.
-    async fn control(&mut self, statements: Vec<String>) -> Result<(), DbError> {
+    pub(super) async fn control(&mut self, statements: Vec<String>) -> Result<(), DbError> {
         let (lease, mut prelude) = self.take().await?;
         prelude.extend(statements);
         if prelude.is_empty() {

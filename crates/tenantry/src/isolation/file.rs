@@ -136,7 +136,7 @@ impl Files {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the tenant's file, migrated and empty of rows.
+    /// Makes the tenant's file, migrated up to the first function and empty of rows.
     pub(crate) async fn provision(&self, id: TenantId) -> Result<(), MigrateError> {
         let template = self
             .template
@@ -185,9 +185,10 @@ impl Files {
     }
 
     async fn build_template(&self) -> Result<PathBuf, MigrateError> {
+        let migrations = Arc::new(self.migrations.before_functions());
         let path = self
             .templates
-            .join(format!("{}.db", self.migrations.fingerprint()));
+            .join(format!("{}.db", migrations.fingerprint()));
         if path.exists() {
             return Ok(path);
         }
@@ -196,7 +197,7 @@ impl Files {
         // two processes may both build it; each its own draft, and either result will do
         let draft = self.templates.join(format!("{}.new", TenantId::generate()));
         let database = Database::new(&draft, Create::IfMissing);
-        apply_to_sqlite(&database, &self.migrations).await?;
+        apply_to_sqlite(&database, &migrations).await?;
         // with everything in the one file that is to be copied
         sqlite::trusted(&database, |connection| {
             connection

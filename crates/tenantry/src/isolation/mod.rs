@@ -5,24 +5,32 @@ pub(crate) mod postgres;
 
 use std::{
     collections::HashMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use lru::LruCache;
 use tokio::sync::OnceCell;
 
 use self::file::Files;
 use crate::{
     db::{
-        DbError, Engine,
+        Db, DbError, Engine, TenantDb,
         postgres::{Scope, Server, scope},
     },
-    migrate::{Ledger, MigrateError, Migrations, apply_to_sqlite, pending_on_sqlite},
-    tenant::{Isolation, Tenant, TenantId},
+    migrate::{
+        Ledger, MigrateError, Migration, Migrations, Progress, apply_to_sqlite, pending_on_sqlite,
+    },
+    tenant::{Isolation, Placement, Tenant, TenantId, TenantStatus},
 };
 
 /// The name of the server that a deployment began with.
 pub(crate) const LOCAL: &str = "local";
+
+/// Lists the tenants that share tables on the server of that name.
+pub(crate) type Sharing<'s> =
+    &'s (dyn Fn(&str) -> BoxFuture<'s, Result<Vec<TenantId>, DbError>> + Send + Sync);
 
 /// Every place where tenants are: the folder of files, and the servers.
 pub(crate) struct Places {
@@ -35,6 +43,7 @@ pub(crate) struct Places {
 
 /// A tenant's scope on a server, and whether its migrations have been seen to.
 struct OnServer {
+    placement: Placement,
     scope: Arc<Scope>,
     migrated: OnceCell<()>,
 }
@@ -102,17 +111,16 @@ impl Places {
     fn on_server(&self, tenant: &Tenant) -> Result<Arc<OnServer>, DbError> {
         let id = tenant.id();
         let mut scopes = self.scopes();
-        if let Some(known) = scopes.get(&id) {
+        // one that was moved is looked for anew, by whoever knows of it and by whoever does not yet
+        if let Some(known) = scopes
+            .get(&id)
+            .filter(|known| known.placement == *tenant.placement())
+        {
             return Ok(known.clone());
         }
-        let server = self.server(tenant)?;
-        let scope = Arc::new(match tenant.isolation() {
-            Isolation::Schema => Scope::schema(server, id),
-            Isolation::Database => Scope::database(server, id),
-            Isolation::Rows | Isolation::File => Scope::rows(server, id),
-        });
         let on_server = Arc::new(OnServer {
-            scope,
+            placement: tenant.placement().clone(),
+            scope: Arc::new(self.scope(tenant)?),
             migrated: OnceCell::new(),
         });
         scopes.push(id, on_server.clone());
@@ -130,6 +138,24 @@ impl Places {
         Ok(on_server)
     }
 
+    fn scope(&self, tenant: &Tenant) -> Result<Scope, DbError> {
+        let (server, id) = (self.server(tenant)?, tenant.id());
+        Ok(match tenant.isolation() {
+            Isolation::Schema => Scope::schema(server, id),
+            Isolation::Database => Scope::database(server, id),
+            Isolation::Rows | Isolation::File => Scope::rows(server, id),
+        })
+    }
+
+    /// A handle of the library's own to the tenant's place, whoever may use it and whatever its
+    /// version is.
+    pub(crate) fn handle(&self, tenant: &Tenant) -> Result<TenantDb, DbError> {
+        Ok(Db::new(match tenant.isolation() {
+            Isolation::File => Engine::Sqlite(self.files.open(tenant.id())?.database.clone()),
+            _ => Engine::Postgres(Arc::new(self.scope(tenant)?)),
+        }))
+    }
+
     fn scopes(&self) -> MutexGuard<'_, LruCache<TenantId, Arc<OnServer>>> {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,23 +165,53 @@ impl Places {
         self.files.is_open(id) || self.scopes().contains(&id)
     }
 
-    /// Ends every handle to the tenant's data that there is here.
-    pub(crate) fn close_tenant(&self, id: TenantId) {
-        self.files.close(id);
-        if let Some(on_server) = self.scopes().get(&id) {
-            on_server.scope.close();
+    /// Ends the handles to the tenant's data that there are here, but for those to where it is now.
+    pub(crate) fn follow(&self, id: TenantId, now: Option<&Tenant>) {
+        let placement = now
+            .filter(|tenant| {
+                !matches!(
+                    tenant.status(),
+                    TenantStatus::Deleted | TenantStatus::Deleting
+                )
+            })
+            .map(Tenant::placement);
+        if placement.is_none_or(|placement| placement.isolation != Isolation::File) {
+            self.files.close(id);
+        }
+        let mut scopes = self.scopes();
+        let Some(on_server) = scopes.get(&id) else {
+            return;
+        };
+        match placement {
+            None => on_server.scope.close(),
+            // one that was closed when its tenant went is no more when that came back
+            Some(placement) if on_server.placement != *placement || on_server.scope.is_closed() => {
+                on_server.scope.close();
+                scopes.pop(&id);
+            }
+            Some(_) => {}
         }
     }
 
     /// Makes the tenant's place, migrated and empty of rows.
-    pub(crate) async fn provision(&self, tenant: &Tenant) -> Result<(), MigrateError> {
+    pub(crate) async fn provision(
+        &self,
+        tenant: &Tenant,
+        sharing: Sharing<'_>,
+    ) -> Result<(), MigrateError> {
         match tenant.isolation() {
-            Isolation::File => self.files.provision(tenant.id()).await,
+            Isolation::File => {
+                self.files.provision(tenant.id()).await?;
+                // the template ends where functions begin
+                if self.migrations.iter().all(|one| one.function().is_none()) {
+                    return Ok(());
+                }
+            }
             isolation => {
-                let server = self.server(tenant)?;
-                postgres::provision(server, isolation, tenant.id(), &self.migrations).await
+                postgres::provision(self.server(tenant)?, isolation, tenant.id()).await?;
             }
         }
+        self.migrate(tenant, sharing).await.map(drop)
     }
 
     /// Removes all that the tenant has in its place. Nothing there is fine too.
@@ -170,15 +226,103 @@ impl Places {
         }
     }
 
-    /// Applies what is pending for the tenant; with shared tables, for all that share them.
-    pub(crate) async fn migrate(&self, tenant: &Tenant) -> Result<Ledger, MigrateError> {
-        if tenant.isolation() == Isolation::File {
-            let file = self.files.open(tenant.id())?;
-            return apply_to_sqlite(&file.database, &self.migrations).await;
+    /// Applies what is pending for the tenant; with shared tables, for all that share them, whom
+    /// `sharing` lists.
+    pub(crate) async fn migrate(
+        &self,
+        tenant: &Tenant,
+        sharing: Sharing<'_>,
+    ) -> Result<Progress, MigrateError> {
+        let mut all = Progress::default();
+        loop {
+            let progress = if tenant.isolation() == Isolation::File {
+                let file = self.files.open(tenant.id())?;
+                apply_to_sqlite(&file.database, &self.migrations).await?
+            } else {
+                let server = self.server(tenant)?;
+                let (database, schema) = schema_of(server, tenant);
+                postgres::apply(server, &database, &schema, &self.migrations).await?
+            };
+            all.applied.extend(progress.applied);
+            all.ahead = progress.ahead;
+            let Some(name) = progress.function else {
+                return Ok(all);
+            };
+            self.run_function(tenant, &name, sharing).await?;
+            all.applied.push(name);
+        }
+    }
+
+    /// Runs the function that a migration is, once for each tenant that it is for.
+    async fn run_function(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        sharing: Sharing<'_>,
+    ) -> Result<(), MigrateError> {
+        let failed = |source| MigrateError::Failed {
+            name: name.into(),
+            source,
+        };
+        if tenant.isolation() != Isolation::Rows {
+            let db = self.handle(tenant)?;
+            let record = self.record(tenant, name, tenant.id())?;
+            return self.in_transaction(&db, record, name).await.map_err(failed);
         }
         let server = self.server(tenant)?;
-        let (database, schema) = schema_of(server, tenant);
-        postgres::apply(server, &database, &schema, &self.migrations).await
+        postgres::make_functions(server).await?;
+        let ran = postgres::ran(server, name).await?;
+        for id in sharing(&tenant.placement().server).await? {
+            if !ran.contains(&id) {
+                let db = Db::new(Engine::Postgres(Arc::new(Scope::rows(server, id))));
+                let record = self.record(tenant, name, id)?;
+                self.in_transaction(&db, record, name)
+                    .await
+                    .map_err(failed)?;
+            }
+        }
+        Ok(postgres::ran_for_all(server, name).await?)
+    }
+
+    /// What notes, in the function's own transaction, that it has run.
+    fn record(&self, tenant: &Tenant, name: &str, id: TenantId) -> Result<Vec<String>, DbError> {
+        Ok(match tenant.isolation() {
+            Isolation::File => vec![format!(
+                "INSERT INTO tenantry_migrations (name, checksum, applied_at)
+                 VALUES ({}, 'function', now())",
+                scope::literal(name)
+            )],
+            isolation => postgres::record(self.server(tenant)?, isolation, name, id),
+        })
+    }
+
+    async fn in_transaction(
+        &self,
+        db: &TenantDb,
+        record: Vec<String>,
+        name: &str,
+    ) -> Result<(), DbError> {
+        let Some(function) = self.migrations.get(name).and_then(Migration::function) else {
+            return Ok(());
+        };
+        let mut tx = db.begin();
+        match tx.say(record).await {
+            // another process has been quicker
+            Err(DbError::Unique(_)) => return tx.rollback().await,
+            other => other?,
+        }
+        let done = AssertUnwindSafe(function.run(&mut tx)).catch_unwind().await;
+        match done {
+            Ok(Ok(())) => tx.commit().await,
+            Ok(Err(error)) => {
+                tx.rollback().await?;
+                Err(match error.downcast::<DbError>() {
+                    Ok(error) => *error,
+                    Err(error) => DbError::Engine(error),
+                })
+            }
+            Err(_) => Err(DbError::Engine("its function panicked".into())),
+        }
     }
 
     /// Tells what is pending for the tenant.

@@ -118,7 +118,7 @@ impl Tenancy {
         let lock = self.reserve(&draft).await?;
         failpoint("create.recorded");
         let made = async {
-            inner.places.provision(&draft).await?;
+            inner.provision(&draft).await?;
             failpoint("create.placed");
             let db = self.db(&draft).await?;
             let seeded = seeding(seed, db).await.map_err(LifecycleError::Seed)?;
@@ -153,7 +153,7 @@ impl Tenancy {
         }
         // taken, but perhaps by one that a killed process left half made or half erased
         let holder = inner.catalog.store().by_code(draft.code()).await?;
-        if let Some(holder) = holder.filter(|holder| !holder.status().is_visible()) {
+        if let Some(holder) = holder.filter(|holder| holder.status().is_unfinished()) {
             recover_one(inner, &holder).await?;
         }
         match inner.catalog.store().insert(draft).await {

@@ -4,14 +4,25 @@
 //! lock that the system takes back when the process dies: whoever finds a record without its lock
 //! finishes the operation or undoes it. A tenant half made or half erased is seen by nobody.
 
+mod archive;
 mod change;
 mod create;
 mod delete;
+mod export;
+mod folders;
 mod lock;
+mod moving;
 mod recover;
+mod rollout;
+mod snapshot;
+mod transfer;
 
+pub use archive::ArchiveError;
 pub use create::NewTenant;
+pub use delete::{Certificate, Deleted, GRACE, Removed};
+pub use export::{Exported, Exporting};
 pub(crate) use recover::recover;
+pub use rollout::{FailedMigration, Migrated, Rollout};
 
 use crate::{db::DbError, migrate::MigrateError, tenant::Placement};
 
@@ -37,6 +48,9 @@ pub enum LifecycleError {
     /// The application's seeding failed. The tenant was not made.
     #[error("{0}")]
     Seed(SeedError),
+    /// An archive cannot be read. No tenant was made.
+    #[error("the archive: {0}")]
+    Archive(#[from] ArchiveError),
     /// The tenant's database could not be made.
     #[error(transparent)]
     Migrate(#[from] MigrateError),

@@ -1,6 +1,7 @@
 use super::{
-    LifecycleError,
+    LifecycleError, folders,
     lock::{self, TenantLock},
+    moving, snapshot,
 };
 use crate::{Tenancy, catalog::Change, failpoint::failpoint, tenancy::Inner, tenant::Tenant};
 
@@ -20,9 +21,13 @@ pub(crate) async fn recover(tenancy: &Tenancy) {
             tracing::warn!(%tenant, %status, %error, "an unfinished operation cannot be ended");
         }
     }
+    if let Err(error) = moving::recover(inner).await {
+        tracing::warn!(%error, "unfinished moves cannot be ended");
+    }
     if let Err(error) = lock::sweep(inner) {
         tracing::warn!(%error, "lock files that were left behind cannot be removed");
     }
+    snapshot::sweep(inner);
 }
 
 /// Ends one such operation, unless somebody is at it.
@@ -32,7 +37,7 @@ pub(super) async fn recover_one(inner: &Inner, found: &Tenant) -> Result<(), Lif
     };
     // it may have been ended between the look and the lock
     match inner.catalog.store().by_id(found.id()).await? {
-        Some(still) if !still.status().is_visible() => {
+        Some(still) if still.status().is_unfinished() => {
             finish(inner, &still, &lock).await?;
             tracing::info!(tenant = %still.code(), status = %still.status(), "ended an unfinished operation");
             Ok(())
@@ -49,6 +54,7 @@ pub(super) async fn finish(
     _lock: &TenantLock,
 ) -> Result<(), LifecycleError> {
     inner.places.remove(tenant).await?;
+    folders::remove(inner, tenant.id()).await?;
     failpoint("delete.removed");
     inner.catalog.change(tenant.id(), Change::Forget).await?;
     failpoint("delete.forgotten");

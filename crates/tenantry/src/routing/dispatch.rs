@@ -160,7 +160,9 @@ async fn find(tables: &Tables, claim: Claim) -> Result<Option<Tenant>, Problem> 
     match tenant.status() {
         TenantStatus::Active => Ok(Some(tenant)),
         TenantStatus::Suspended => Err(Problem::tenant_suspended()),
-        TenantStatus::Creating | TenantStatus::Deleting => Err(Problem::tenant_not_found()),
+        TenantStatus::Creating | TenantStatus::Deleted | TenantStatus::Deleting => {
+            Err(Problem::tenant_not_found())
+        }
     }
 }
 

@@ -64,3 +64,13 @@ pub struct Placement {
     /// The server's name in the catalog; `local` is the one the deployment began with.
     pub server: String,
 }
+
+impl Placement {
+    /// A place of that kind on that server.
+    pub fn new(isolation: Isolation, server: impl Into<String>) -> Self {
+        Self {
+            isolation,
+            server: server.into(),
+        }
+    }
+}

@@ -28,6 +28,21 @@ impl Tenant {
         Self(Arc::new(record))
     }
 
+    /// The same tenant, as if it were placed there.
+    pub(crate) fn at(&self, placement: Placement) -> Self {
+        let known = &self.0;
+        Self::new(Record {
+            id: known.id,
+            code: known.code.clone(),
+            name: known.name.clone(),
+            status: known.status,
+            placement,
+            schema_version: known.schema_version.clone(),
+            created_at: known.created_at,
+            plan: known.plan.clone(),
+        })
+    }
+
     /// Its identity, which never changes.
     #[must_use]
     pub fn id(&self) -> TenantId {

@@ -15,6 +15,9 @@ pub enum TenantStatus {
     Active,
     /// Stopped by an operator: it exists, keeps its data, and answers 503.
     Suspended,
+    /// Deleted by an operator: to everyone there is no such tenant any more, and until its grace
+    /// ends it can be brought back.
+    Deleted,
     /// Being erased. To everyone there is no such tenant any more.
     Deleting,
 }
@@ -28,6 +31,12 @@ impl TenantStatus {
     pub fn is_visible(self) -> bool {
         Self::VISIBLE.contains(&self)
     }
+
+    /// Whether somebody is at work on a tenant with this status, or was when it died.
+    pub(crate) fn is_unfinished(self) -> bool {
+        matches!(self, Self::Creating | Self::Deleting)
+    }
+
     /// The word that stands in the catalog and in outputs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -35,6 +44,7 @@ impl TenantStatus {
             Self::Creating => "creating",
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
             Self::Deleting => "deleting",
         }
     }
@@ -54,13 +64,14 @@ impl FromStr for TenantStatus {
             Self::Creating,
             Self::Active,
             Self::Suspended,
+            Self::Deleted,
             Self::Deleting,
         ]
         .into_iter()
         .find(|status| status.as_str() == text)
         .ok_or_else(|| UnknownWord {
             given: text.into(),
-            expected: "creating, active, suspended, deleting",
+            expected: "creating, active, suspended, deleted, deleting",
         })
     }
 }

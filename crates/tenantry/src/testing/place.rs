@@ -68,6 +68,12 @@ impl Place {
         &self.tenancy
     }
 
+    /// The folder of the deployment's data.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// What keeps this place's tenants apart.
     #[must_use]
     pub fn isolation(&self) -> Isolation {

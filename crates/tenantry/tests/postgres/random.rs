@@ -363,7 +363,7 @@ async fn and_behind_a_pooler() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let tenant = place.tenancy.tenant(&code).await.unwrap().unwrap();
     assert_eq!(tenant.status().as_str(), "suspended");
-    other.delete(&tenant).await.unwrap();
+    other.erase(&tenant).await.unwrap();
     other.close();
     assert_eq!(place.tenancy.audit().await.unwrap(), []);
 }

@@ -107,7 +107,7 @@ async fn what_one_changes_the_others_see_within_a_second() {
         })
         .await;
         let db = there.db(&tenant).await.unwrap();
-        here.delete(&tenant).await.unwrap();
+        here.erase(&tenant).await.unwrap();
         soon("deleted", async || seen(&new_code).await.is_none()).await;
         // a handle that outlived its tenant finds nothing, and no other's
         soon("closed", async || {
@@ -216,7 +216,7 @@ async fn leaves_nothing(migrations: Migrations, isolations: &[Isolation]) {
     for pair in tenants.chunks(2) {
         let isolation = pair[0].isolation();
         assert!(is_there(&pair[0]).await, "{isolation}");
-        place.tenancy.delete(&pair[0]).await.unwrap();
+        place.tenancy.erase(&pair[0]).await.unwrap();
         assert!(!is_there(&pair[0]).await, "{isolation}");
         assert!(is_there(&pair[1]).await, "{isolation}");
         assert_eq!(
@@ -225,7 +225,7 @@ async fn leaves_nothing(migrations: Migrations, isolations: &[Isolation]) {
             "{isolation}"
         );
         assert!(matches!(
-            place.tenancy.delete(&pair[0]).await,
+            place.tenancy.erase(&pair[0]).await,
             Err(LifecycleError::NotPossible)
         ));
     }
@@ -354,7 +354,7 @@ async fn tenants_are_on_the_server_they_were_placed_on() {
         Err(LifecycleError::NoPlace(_))
     ));
     for tenant in tenants {
-        place.tenancy.delete(&tenant).await.unwrap();
+        place.tenancy.erase(&tenant).await.unwrap();
     }
     let left: i64 = second
         .root()

@@ -85,6 +85,11 @@ impl Place {
 
     /// `shop …` on this place, not started yet. Nothing of the developer's own settings counts.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.command_with(arguments, self.setup.isolation)
+    }
+
+    /// The same, with another `--isolation`.
+    pub(crate) fn command_with(&self, arguments: &[&str], isolation: Option<&str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
@@ -98,7 +103,7 @@ impl Place {
             .arg("--data")
             .arg(self.data());
         let flags = [
-            ("--isolation", self.setup.isolation),
+            ("--isolation", isolation),
             ("--database-url", self.setup.database_url.as_deref()),
             ("--profile", self.setup.profile),
         ];
@@ -120,6 +125,15 @@ impl Place {
     /// Runs `shop …` to its end, with that on its standard input.
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
         Done::of(arguments, self.command(arguments), input)
+    }
+
+    /// Runs `shop tenant move …`, to be kept apart so; until killed, where a point of its work is
+    /// told.
+    pub(crate) fn move_to(&self, code: &str, isolation: &str, killed_at: Option<&str>) -> Done {
+        let arguments = ["tenant", "move", code];
+        let mut command = self.command_with(&arguments, Some(isolation));
+        command.envs(killed_at.map(|point| ("TENANTRY_KILL_AT", point)));
+        Done::of(&arguments, command, "")
     }
 
     /// Runs `shop …`, which kills itself at a point of its work.

@@ -1,11 +1,13 @@
-use std::panic::resume_unwind;
-
 use serde::Serialize;
-use tenantry::{OpenError, Tenancy, Tenant, migrate::MigrateError, tenant::TenantCode};
-use tokio::task::JoinSet;
+use tenantry::{
+    OpenError, Tenancy,
+    lifecycle::{Migrated, Rollout},
+    migrate::MigrateError,
+    tenant::TenantCode,
+};
 
 use super::{Args, select};
-use crate::{Application, Context, Error, printer};
+use crate::{Application, Context, Error, printer, progress::Progress};
 
 /// What became of it.
 #[derive(Serialize)]
@@ -36,7 +38,7 @@ pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Resul
     let central = lacking::<A>(context).await?;
     let tenancy = Tenancy::set_up(context.config::<A>()?).await?;
     if !args.json && !central.is_empty() {
-        tell("central", &central)?;
+        printer::data(told("central", &central))?;
     }
     let outcome = apply(args, &tenancy).await;
     tenancy.close();
@@ -81,45 +83,63 @@ async fn lacking<A: Application>(context: &Context) -> Result<Vec<String>, Error
     }
 }
 
-/// Migrates tenants, some at a time. After a failure those that were begun are still ended.
 async fn apply(args: &Args, tenancy: &Tenancy) -> Result<Outcome, Error> {
-    let mut waiting = select::candidates(tenancy, &args.patterns)
-        .await?
-        .into_iter();
-    let mut running = JoinSet::new();
+    let tenants = select::candidates(tenancy, args).await?;
+    let mut rollout = Rollout::default();
+    rollout.parallel = usize::from(args.parallel)
+        .try_into()
+        .unwrap_or(rollout.parallel);
+    rollout.canary = args.canary;
+    rollout.keep_going = args.keep_going;
     let mut outcome = Outcome::default();
-    loop {
-        let goes_on = args.keep_going || outcome.failed.is_empty();
-        while goes_on && running.len() < usize::from(args.parallel) {
-            let Some(tenant) = waiting.next() else { break };
-            running.spawn(one(tenancy.clone(), tenant));
+    let mut progress = Progress::new("migrating", tenants.len(), !args.json);
+    let mut told = Ok(());
+    let left = tenancy
+        .migrate_all(tenants, rollout, |migrated| {
+            let telling = tell(&migrated, &mut progress);
+            told = std::mem::replace(&mut told, Ok(())).and(telling);
+            outcome.add(migrated);
+        })
+        .await;
+    progress.end();
+    outcome.left = left.map_err(Error::Catalog)?;
+    told.map(|()| outcome)
+}
+
+/// Tells of a tenant when it is done. Who watches a bar wants to know of failures only.
+fn tell(migrated: &Migrated, progress: &mut Progress) -> Result<(), Error> {
+    let who = match migrated.tenants.as_slice() {
+        [] => return Ok(()),
+        [tenant] => tenant.code().to_string(),
+        [tenant, others @ ..] => {
+            let others = others.len();
+            format!("{} and {others} more in shared tables", tenant.code())
         }
-        let (code, result) = match running.join_next().await {
-            None => break,
-            Some(Ok(ended)) => ended,
-            Some(Err(died)) => resume_unwind(died.into_panic()),
-        };
-        match result {
-            Ok(applied) => {
-                if !args.json && !applied.is_empty() {
-                    tell(code.as_str(), &applied)?;
-                }
-                outcome.done.push((code, applied));
-            }
-            Err(error) => outcome.failed.push((code, error)),
+    };
+    progress.advance(migrated.tenants.len());
+    match &migrated.result {
+        Err(error) => {
+            progress.say(format_args!("{who}: failed: {error}"));
+            Ok(())
+        }
+        Ok(applied) if !applied.is_empty() => progress.line(told(&who, applied)),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn told(database: &str, applied: &[String]) -> String {
+    format!("{database}: applied {}", applied.join(", "))
+}
+
+impl Outcome {
+    fn add(&mut self, migrated: Migrated) {
+        let codes = migrated.tenants.iter().map(|tenant| tenant.code().clone());
+        match migrated.result {
+            Ok(applied) => self.done.extend(codes.map(|code| (code, applied.clone()))),
+            // those who share tables fail as one
+            Err(error) => self.failed.extend(codes.take(1).zip([error])),
         }
     }
-    outcome.left = waiting.len();
-    Ok(outcome)
-}
-
-async fn one(tenancy: Tenancy, tenant: Tenant) -> (TenantCode, Result<Vec<String>, MigrateError>) {
-    let result = tenancy.migrate(&tenant).await;
-    (tenant.code().clone(), result)
-}
-
-fn tell(database: &str, applied: &[String]) -> Result<(), Error> {
-    printer::data(format_args!("{database}: applied {}", applied.join(", ")))
 }
 
 impl<'a> Report<'a> {

@@ -15,6 +15,9 @@ pub(crate) struct Args {
     /// List them as JSON, with everything the catalog knows
     #[arg(long)]
     json: bool,
+    /// Those that are deleted and can be brought back
+    #[arg(long)]
+    deleted: bool,
 }
 
 pub(super) async fn run<A: Application>(
@@ -22,6 +25,9 @@ pub(super) async fn run<A: Application>(
     context: &Context,
     tenancy: &Tenancy,
 ) -> Result<(), Error> {
+    if args.deleted {
+        return super::delete::list(args.json, tenancy).await;
+    }
     let tenants = tenancy.tenants().await.map_err(Error::Catalog)?;
     let site = context.site::<A>();
     if args.json {

@@ -1,5 +1,6 @@
 //! `tenant`: they are made, looked at, changed and deleted.
 
+mod copy;
 mod create;
 mod delete;
 mod list;
@@ -30,8 +31,20 @@ pub(crate) enum Command {
     Plan(plan::Args),
     /// Give a tenant another code, and so another host; no data moves
     Rename(rename::Args),
-    /// Erase a tenant with everything it has
+    /// Make a tenant with the data of another
+    Clone(copy::CloneArgs),
+    /// Write a tenant into a file that can be imported anywhere
+    Export(copy::ExportArgs),
+    /// Make a tenant from such a file
+    Import(copy::ImportArgs),
+    /// Keep a tenant apart by another means, or on another server
+    Move(copy::MoveArgs),
+    /// Delete a tenant: it can be brought back until its grace ends
     Delete(delete::Args),
+    /// Bring a deleted tenant back
+    Restore(delete::RestoreArgs),
+    /// Erase a tenant with everything it has, and certify it
+    Erase(delete::EraseArgs),
 }
 
 impl Command {
@@ -60,6 +73,12 @@ pub(super) async fn run<A: Application>(
         Command::Resume(one) => status::resume(&one.code, tenancy).await,
         Command::Plan(args) => plan::run(&args, tenancy).await,
         Command::Rename(args) => rename::run::<A>(&args, context, tenancy).await,
-        Command::Delete(args) => delete::run(&args, tenancy).await,
+        Command::Clone(args) => copy::clone(args, context, tenancy).await,
+        Command::Export(args) => copy::export(&args, tenancy).await,
+        Command::Import(args) => copy::import(args, context, tenancy).await,
+        Command::Move(args) => copy::relocate(args, context, tenancy).await,
+        Command::Delete(args) => delete::run::<A>(&args, tenancy).await,
+        Command::Restore(args) => delete::restore(&args, context, tenancy).await,
+        Command::Erase(args) => delete::erase(&args, tenancy).await,
     }
 }

@@ -100,9 +100,23 @@ impl Scope {
         }
     }
 
+    /// The server, the database and the schema that its tables are in.
+    pub(crate) fn place(&self) -> (&Arc<Server>, Arc<str>, String) {
+        let schema = match &self.schema {
+            Some(schema) => schema.to_string(),
+            None if self.shared => ROWS_SCHEMA.into(),
+            None => DATABASE_SCHEMA.into(),
+        };
+        (&self.server, self.database.clone(), schema)
+    }
+
     /// Ends it: from now on every use of it is [`DbError::Closed`].
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Whether plans that were made in it are of no use in others of its kind.

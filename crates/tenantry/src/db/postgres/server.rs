@@ -88,7 +88,20 @@ pub(crate) struct Server {
     /// By which scopes prefer connections.
     preference: RandomState,
     constraints: Constraints,
+    owners: Mutex<Owners>,
 }
+
+/// Connections of the library's own that are kept while much is done with them, each to the
+/// database that the URL names.
+#[derive(Default)]
+struct Owners {
+    idle: Vec<Client>,
+    /// How many pieces of much work are under way.
+    wanted: usize,
+}
+
+/// How many of them are kept.
+const MOST_OWNERS: usize = 16;
 
 /// The connections that nobody uses, the one idle for longest first, and how many of each database
 /// are on loan.
@@ -164,6 +177,7 @@ impl Server {
             returned: Notify::new(),
             preference: RandomState::new(),
             constraints: Constraints::default(),
+            owners: Mutex::default(),
             options,
         }))
     }
@@ -202,6 +216,7 @@ impl Server {
         self.turns.close();
         self.closed.send_replace(true);
         self.pool().idle.clear();
+        self.owners().idle.clear();
     }
 
     /// Waits until it is closed.
@@ -369,8 +384,70 @@ impl Server {
         Ok(client)
     }
 
+    /// A connection for the library's own work as the owner of tables. It is opened for that, and
+    /// closed after it, unless [much](Self::keep_owners) is to be done.
+    pub(crate) async fn owner(&self, database: &str) -> Result<OwnerConn<'_>, DbError> {
+        let kept = if *database == *self.home {
+            let mut owners = self.owners();
+            owners.idle.retain(|client| !client.is_closed());
+            owners.idle.pop()
+        } else {
+            None
+        };
+        Ok(OwnerConn {
+            client: match kept {
+                Some(client) => client,
+                None => self.connect(database).await?,
+            },
+            home: *database == *self.home,
+            server: self,
+        })
+    }
+
+    /// Keeps such connections from now on, until as many ends are told.
+    pub(crate) fn keep_owners(&self, keep: bool) {
+        let mut owners = self.owners();
+        if keep {
+            owners.wanted += 1;
+        } else {
+            owners.wanted = owners.wanted.saturating_sub(1);
+            if owners.wanted == 0 {
+                owners.idle.clear();
+            }
+        }
+    }
+
+    fn owners(&self) -> MutexGuard<'_, Owners> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pool(&self) -> MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection of the library's own. Dropped, it is closed, with the transaction that is open on it.
+pub(crate) struct OwnerConn<'s> {
+    client: Client,
+    home: bool,
+    server: &'s Server,
+}
+
+impl std::ops::Deref for OwnerConn<'_> {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl OwnerConn<'_> {
+    /// Gives it back after its transaction has ended.
+    pub(crate) fn ended(self) {
+        let mut owners = self.server.owners();
+        if self.home && owners.wanted > 0 && owners.idle.len() < MOST_OWNERS {
+            owners.idle.push(self.client);
+        }
     }
 }
 

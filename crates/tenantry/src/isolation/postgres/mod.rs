@@ -9,7 +9,7 @@ mod set_up;
 
 pub use audit::Finding;
 pub(crate) use audit::audit;
-pub(crate) use ledger::{apply, pending};
+pub(crate) use ledger::{apply, make_functions, pending, ran, ran_for_all, record};
 pub(crate) use place::{exists, provision, remove, size};
 pub(crate) use set_up::{SetUpError, is_set_up, set_up};
 
@@ -20,16 +20,16 @@ use tokio_postgres::{
 
 use crate::db::{
     DbError,
-    postgres::{Server, scope, translate},
+    postgres::{Server, scope, server::OwnerConn, translate},
 };
 
 /// A connection of the library's own, in a transaction as the owner of a schema's tables.
-pub(crate) async fn as_owner(
-    server: &Server,
+pub(crate) async fn as_owner<'s>(
+    server: &'s Server,
     database: &str,
     schema: &str,
-) -> Result<Client, DbError> {
-    let client = server.connect(database).await?;
+) -> Result<OwnerConn<'s>, DbError> {
+    let client = server.owner(database).await?;
     say(&client, &scope::owner(server, schema)).await?;
     Ok(client)
 }

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{apply, as_owner, ask, ask_one, say};
+use super::{as_owner, ask, ask_one, say};
 use crate::{
     db::{
         DbError,
@@ -11,35 +11,33 @@ use crate::{
             scope::{self, DATABASE_SCHEMA, ROWS_SCHEMA, quoted},
         },
     },
-    migrate::{MigrateError, Migrations},
     tenant::{Isolation, TenantId},
 };
 
 /// How many tables are dropped at a time: each takes locks, of which a server has not many.
 const DROPPED_AT_ONCE: usize = 50;
 
-/// Makes the tenant's place, migrated and empty of rows. It can be done again after a failure.
+/// Makes the tenant's place, where it has one of its own, empty of tables. It can be done again
+/// after a failure.
 pub(crate) async fn provision(
     server: &Server,
     isolation: Isolation,
     id: TenantId,
-    migrations: &Migrations,
-) -> Result<(), MigrateError> {
+) -> Result<(), DbError> {
     let (owner, app) = (quoted(&server.roles().owner), quoted(&server.roles().app));
     match isolation {
-        Isolation::Rows => {
-            apply(server, &server.home(), ROWS_SCHEMA, migrations).await?;
-        }
+        // its tables come first, and are there
+        Isolation::Rows => Ok(()),
         Isolation::Schema => {
-            let schema = scope::schema_name(id);
-            let client = server.connect(&server.home()).await?;
+            let client = server.owner(&server.home()).await?;
             let sql = format!(
-                "CREATE SCHEMA IF NOT EXISTS {name} AUTHORIZATION {owner}; \
-                 GRANT USAGE ON SCHEMA {name} TO {app}",
-                name = quoted(&schema)
+                "BEGIN; SET LOCAL ROLE {owner}; \
+                 CREATE SCHEMA IF NOT EXISTS {name}; GRANT USAGE ON SCHEMA {name} TO {app}; COMMIT",
+                name = quoted(&scope::schema_name(id))
             );
             say(&client, &sql).await?;
-            apply(server, &server.home(), &schema, migrations).await?;
+            client.ended();
+            Ok(())
         }
         Isolation::Database => {
             let database = scope::database_name(server, id);
@@ -62,12 +60,10 @@ pub(crate) async fn provision(
                  COMMIT",
                 name = quoted(&database)
             );
-            say(&client, &sql).await?;
-            apply(server, &database, DATABASE_SCHEMA, migrations).await?;
+            say(&client, &sql).await
         }
-        Isolation::File => return Err(not_here().into()),
+        Isolation::File => Err(not_here()),
     }
-    Ok(())
 }
 
 /// Whether the tenant's place is there.
@@ -151,6 +147,10 @@ async fn remove_rows(server: &Server, id: TenantId) -> Result<(), DbError> {
     // the owner, too, sees only the tenant that the scope names
     say(&client, &format!("SET LOCAL tenantry.tenant = '{id}'")).await?;
     let tables = table_names(&client, ROWS_SCHEMA).await?;
+    let functions = "DO $$ BEGIN IF to_regclass('tenantry_functions') IS NOT NULL THEN
+            DELETE FROM tenantry_functions WHERE tenant_id = tenantry.current_tenant();
+        END IF; END $$";
+    say(&client, functions).await?;
     let deletions: Vec<String> = tables
         .iter()
         .enumerate()

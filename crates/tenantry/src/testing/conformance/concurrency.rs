@@ -273,7 +273,7 @@ async fn closed_means_closed(place: Place) {
     is_closed(tenancy.tenants().await.map(drop));
     assert!(tenancy.create(place.new_tenant("globex")).await.is_err());
     assert!(tenancy.migrate(&tenant).await.is_err());
-    assert!(tenancy.delete(&tenant).await.is_err());
+    assert!(tenancy.erase(&tenant).await.is_err());
     assert_eq!(tenancy.open_files(), 0);
     tenancy.close();
 }

@@ -266,7 +266,7 @@ async fn deleted(place: Place) {
     add_note(&db, 1, "note").await;
     let other = place.db("globex").await;
     add_note(&other, 1, "kept").await;
-    place.tenancy().delete(&tenant).await.unwrap();
+    place.tenancy().erase(&tenant).await.unwrap();
     assert!(find(place.tenancy(), "acme").await.is_none());
     assert!(!place.tenancy().is_present(&tenant).await.unwrap());
     assert_eq!(place.tenancy().tenants().await.unwrap().len(), 1);
@@ -316,7 +316,7 @@ async fn deleted_while_in_use(place: Place) {
         })
         .collect();
     soon("a note", || async { count_notes(&db).await > 10 }).await;
-    place.tenancy().delete(&tenant).await.unwrap();
+    place.tenancy().erase(&tenant).await.unwrap();
     for ended in at_once(join_all(writers)).await {
         let error = ended.unwrap();
         assert!(
@@ -333,12 +333,12 @@ async fn deleted_once(place: Place) {
     let attempts = (0..10).map(|n| {
         let tenancy = if n % 2 == 0 { place.tenancy() } else { &other };
         let (tenancy, tenant) = (tenancy.clone(), tenant.clone());
-        tokio::spawn(async move { tenancy.delete(&tenant).await })
+        tokio::spawn(async move { tenancy.erase(&tenant).await })
     });
     let mut done = 0;
     for attempt in join_all(attempts).await {
         match attempt.unwrap() {
-            Ok(()) => done += 1,
+            Ok(_) => done += 1,
             Err(LifecycleError::NotPossible | LifecycleError::UnderWay) => {}
             Err(error) => panic!("{error:?}"),
         }
@@ -349,7 +349,7 @@ async fn deleted_once(place: Place) {
         place.tenancy().resume(&tenant).await,
         place.tenancy().rename(&tenant, &code("initech")).await,
         place.tenancy().set_name(&tenant, "x").await,
-        place.tenancy().delete(&tenant).await,
+        place.tenancy().erase(&tenant).await.map(drop),
     ] {
         assert!(
             matches!(outcome, Err(LifecycleError::NotPossible)),
@@ -365,7 +365,7 @@ async fn a_deleted_one_comes_back_empty(place: Place) {
         let db = place.db("acme").await;
         assert_eq!(count_notes(&db).await, 0);
         add_note(&db, 1, "note").await;
-        place.tenancy().delete(&tenant).await.unwrap();
+        place.tenancy().erase(&tenant).await.unwrap();
     }
 }
 
@@ -373,7 +373,7 @@ async fn gone_before_it_was_opened(place: Place) {
     // a snapshot from before, and a process that never opened it
     let tenant = place.tenant("acme").await;
     let other = place.beside().await;
-    place.tenancy().delete(&tenant).await.unwrap();
+    place.tenancy().erase(&tenant).await.unwrap();
     let opened = match other.db(&tenant).await {
         Err(error) => Err(error),
         Ok(db) => db.query("SELECT id FROM notes").execute().await,
@@ -436,7 +436,7 @@ async fn others_learn_of_a_deletion(place: Place) {
         .await
         .unwrap();
     add_note(&there, 1, "note").await;
-    place.tenancy().delete(&tenant).await.unwrap();
+    place.tenancy().erase(&tenant).await.unwrap();
     soon("deleted", || async {
         find(&other, "acme").await.is_none()
             && matches!(
@@ -473,7 +473,7 @@ async fn everything_is_there_after_a_restart(mut place: Place) {
     add_note(&place.db("acme").await, 1, "kept").await;
     place.tenancy().suspend(&acme).await.unwrap();
     let globex = place.tenant("globex").await;
-    place.tenancy().delete(&globex).await.unwrap();
+    place.tenancy().erase(&globex).await.unwrap();
     place.reopen().await;
     assert_eq!(
         status(place.tenancy(), "acme").await,

@@ -365,7 +365,7 @@ async fn memberships_end_with_the_tenant(place: Place) {
         .invite("bob@example.com", "staff", ann.id)
         .await
         .unwrap();
-    place.tenancy().delete(&acme).await.unwrap();
+    place.tenancy().erase(&acme).await.unwrap();
     let accounts = place.tenancy().accounts();
     assert!(accounts.tenants_of(ann.id).await.unwrap().is_empty());
     assert!(members.invitations().await.unwrap().is_empty());

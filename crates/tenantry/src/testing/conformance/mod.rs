@@ -7,6 +7,7 @@
 mod accounts;
 mod concurrency;
 mod constraints;
+mod copies;
 mod lifecycle;
 mod members;
 mod migrations;
@@ -48,7 +49,7 @@ impl std::fmt::Debug for Case {
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = Case> {
-    let data: [&[Case]; 11] = [
+    let data: [&[Case]; 12] = [
         values::CASES,
         statements::CASES,
         constraints::CASES,
@@ -58,6 +59,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         concurrency::CASES,
         migrations::CASES,
         lifecycle::CASES,
+        copies::CASES,
         users::CASES,
         tokens::CASES,
     ];

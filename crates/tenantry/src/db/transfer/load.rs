@@ -1,0 +1,314 @@
+//! Writing rows into a tenant's place, in its own scope.
+
+use std::collections::BTreeMap;
+
+use super::{Cell, Column, Kind, Structure, Table};
+use crate::db::{
+    DbError, Engine, TenantDb, TenantTx,
+    postgres::scope::{literal, quoted},
+};
+
+/// Rows that are being written, in one transaction, into tables that are empty.
+pub(crate) struct Loader {
+    tx: TenantTx,
+    structure: Structure,
+    on_server: bool,
+    /// Where the request role's rights are, and the owner's.
+    roles: Option<(String, String)>,
+    /// The tables that were there, by name.
+    seen: Vec<String>,
+    now: Option<Target>,
+    /// What is to be set when every row is there, as it points to later ones.
+    later: Vec<String>,
+}
+
+/// The table that rows are written to now.
+struct Target {
+    table: Table,
+    /// For each value that comes, the column that it is for.
+    columns: Vec<Column>,
+    /// The positions of those that are only set at the end.
+    later: Vec<usize>,
+    key: Vec<usize>,
+}
+
+/// Why rows cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// The place has no such table, or the table no such column.
+    #[error("there is no place for {0}")]
+    NoPlace(String),
+    #[error("table {table}: {source}")]
+    Table {
+        table: String,
+        #[source]
+        source: DbError,
+    },
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// How much is said in one statement.
+const MOST_BYTES: usize = 1 << 18;
+const MOST_PARAMETERS: usize = 500;
+
+impl Loader {
+    pub(crate) async fn begin(db: &TenantDb) -> Result<Self, LoadError> {
+        let structure = Structure::of(db).await?;
+        let mut tx = db.begin();
+        let roles = match db.engine() {
+            Engine::Sqlite(_) => {
+                tx.say(vec!["PRAGMA defer_foreign_keys = ON".into()])
+                    .await?;
+                None
+            }
+            Engine::Postgres(scope) => {
+                tx.say(vec![
+                    "SET CONSTRAINTS ALL DEFERRED".into(),
+                    "SET LOCAL statement_timeout = 0".into(),
+                ])
+                .await?;
+                let roles = scope.place().0.roles();
+                Some((roles.owner.clone(), roles.app.clone()))
+            }
+        };
+        Ok(Self {
+            tx,
+            structure,
+            on_server: roles.is_some(),
+            roles,
+            seen: Vec::new(),
+            now: None,
+            later: Vec::new(),
+        })
+    }
+
+    /// The rows that follow are of this table, with values for these columns.
+    pub(crate) fn table(&mut self, name: &str, columns: &[String]) -> Result<(), LoadError> {
+        let table = self
+            .structure
+            .table(name)
+            .ok_or_else(|| LoadError::NoPlace(format!("table {name}")))?
+            .clone();
+        let columns = columns
+            .iter()
+            .map(|column| {
+                let found = table.columns.iter().find(|known| known.name == *column);
+                found
+                    .cloned()
+                    .ok_or_else(|| LoadError::NoPlace(format!("column {column} of table {name}")))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let place = |wanted: &String| columns.iter().position(|one| one.name == *wanted);
+        // what points to rows that are not there yet; SQLite looks at the end
+        let later = table
+            .points
+            .iter()
+            .filter(|points| self.on_server && !self.seen.contains(&points.to))
+            .flat_map(|points| &points.columns)
+            .filter_map(place)
+            .filter(|at| columns.get(*at).is_some_and(|column| column.nullable))
+            .collect();
+        let key = table.key.iter().filter_map(place).collect();
+        self.seen.push(table.name.clone());
+        self.now = Some(Target {
+            columns,
+            later,
+            key,
+            table,
+        });
+        Ok(())
+    }
+
+    /// Writes some of them.
+    pub(crate) async fn rows(&mut self, rows: Vec<Vec<Cell>>) -> Result<(), LoadError> {
+        let Some(target) = self.now.take() else {
+            return Err(LoadError::NoPlace("rows of no table".into()));
+        };
+        let written = match self.on_server {
+            true => self.rows_on_server(&target, rows).await,
+            false => self.rows_in_file(&target, rows).await,
+        };
+        let table = target.table.name.clone();
+        self.now = Some(target);
+        written.map_err(|source| LoadError::Table { table, source })
+    }
+
+    async fn rows_in_file(&mut self, target: &Target, rows: Vec<Vec<Cell>>) -> Result<(), DbError> {
+        let width = target.columns.len().max(1);
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let some: Vec<Vec<Cell>> = rows
+                .by_ref()
+                .take((MOST_PARAMETERS / width).max(1))
+                .collect();
+            let mut next = 0;
+            let tuples: Vec<String> = some
+                .iter()
+                .map(|_| {
+                    let values: Vec<String> = (0..width)
+                        .map(|_| {
+                            next += 1;
+                            format!("${next}")
+                        })
+                        .collect();
+                    format!("({})", values.join(", "))
+                })
+                .collect();
+            let sql = format!("{} VALUES {}", target.insert(), tuples.join(", "));
+            let query = some
+                .into_iter()
+                .flatten()
+                .fold(self.tx.query(&sql), |query, cell| {
+                    query.bind(cell.into_value())
+                });
+            query.execute().await?;
+        }
+        Ok(())
+    }
+
+    async fn rows_on_server(
+        &mut self,
+        target: &Target,
+        rows: Vec<Vec<Cell>>,
+    ) -> Result<(), DbError> {
+        let mut array = String::from("[");
+        for mut row in rows {
+            if !target.later.is_empty() {
+                self.later.extend(target.set_later(&row));
+                for at in &target.later {
+                    if let Some(cell) = row.get_mut(*at) {
+                        *cell = Cell::Null;
+                    }
+                }
+            }
+            let texts: Vec<Option<String>> = row.into_iter().map(Cell::into_text).collect();
+            if array.len() > 1 {
+                array.push(',');
+            }
+            array.push_str(&serde_json::to_string(&texts).map_err(|e| DbError::Engine(e.into()))?);
+            if array.len() > MOST_BYTES {
+                self.insert(target, std::mem::replace(&mut array, "[".into()))
+                    .await?;
+            }
+        }
+        match array.len() {
+            1 => Ok(()),
+            _ => self.insert(target, array).await,
+        }
+    }
+
+    async fn insert(&mut self, target: &Target, mut array: String) -> Result<(), DbError> {
+        array.push(']');
+        let values: Vec<String> = target
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| typed(&format!("r->>{at}"), column))
+            .collect();
+        let sql = format!(
+            "{} OVERRIDING SYSTEM VALUE SELECT {} FROM jsonb_array_elements({}::jsonb) r",
+            target.insert(),
+            values.join(", "),
+            literal(&array)
+        );
+        self.tx.say(vec![sql]).await
+    }
+
+    /// Makes all of it lasting. What sequences give next is after what is there.
+    pub(crate) async fn commit(mut self) -> Result<(), LoadError> {
+        for some in self.later.chunks(100) {
+            self.tx.say(some.to_vec()).await?;
+        }
+        if let Some((owner, app)) = &self.roles {
+            let mut statements = vec![format!("SET LOCAL ROLE {}", quoted(owner))];
+            for table in self
+                .structure
+                .tables
+                .iter()
+                .filter(|one| self.seen.contains(&one.name))
+            {
+                for column in table.columns.iter().filter(|column| column.counted) {
+                    statements.push(catch_up(&table.name, &column.name));
+                }
+            }
+            if statements.len() > 1 {
+                statements.push(format!("SET LOCAL ROLE {}", quoted(app)));
+                self.tx.say(statements).await?;
+            }
+        }
+        Ok(self.tx.commit().await?)
+    }
+}
+
+impl Target {
+    fn insert(&self) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|one| quoted(&one.name)).collect();
+        format!(
+            "INSERT INTO {} ({})",
+            quoted(&self.table.name),
+            columns.join(", ")
+        )
+    }
+
+    /// What sets the values of a row that point to later ones.
+    fn set_later(&self, row: &[Cell]) -> Option<String> {
+        let value = |at: &usize| {
+            let column = self.columns.get(*at)?;
+            let text = row.get(*at)?.clone().into_text()?;
+            Some((quoted(&column.name), typed(&literal(&text), column)))
+        };
+        let set: Vec<String> = self
+            .later
+            .iter()
+            .filter_map(value)
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        let this: Vec<String> = self
+            .key
+            .iter()
+            .filter_map(value)
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        (!set.is_empty() && !this.is_empty()).then(|| {
+            format!(
+                "UPDATE {} SET {} WHERE {}",
+                quoted(&self.table.name),
+                set.join(", "),
+                this.join(" AND ")
+            )
+        })
+    }
+}
+
+/// A text as a value of the column's type. Its length is the column's to look at.
+fn typed(text: &str, column: &Column) -> String {
+    match column.kind {
+        Kind::Bytes => format!("decode({text}, 'hex')"),
+        _ => format!("({text})::{}", column.declared),
+    }
+}
+
+/// Lets the sequence of a column go on after its greatest value.
+fn catch_up(table: &str, column: &str) -> String {
+    let sequence = format!(
+        "pg_get_serial_sequence({}, {})",
+        literal(&quoted(table)),
+        literal(column)
+    );
+    format!(
+        "SELECT setval({sequence}, greatest(nextval({sequence}), (SELECT max({}) + 1 FROM {})), false)",
+        quoted(column),
+        quoted(table)
+    )
+}
+
+/// How many rows there are in each table of a tenant.
+pub(crate) async fn counts(db: &TenantDb) -> Result<BTreeMap<String, i64>, DbError> {
+    let mut counts = BTreeMap::new();
+    for table in Structure::of(db).await?.tables {
+        let sql = format!("SELECT count(*) FROM {}", quoted(&table.name));
+        counts.insert(table.name, db.query(&sql).scalar().await?);
+    }
+    Ok(counts)
+}

@@ -1,0 +1,121 @@
+//! A tenant's rows on their way from one place to another, whatever keeps each apart.
+//!
+//! What a place has is read from the database itself ([`Structure`]), its rows in one snapshot and
+//! in an order that is the same everywhere, tables before those that point to them. Values are said
+//! so that both engines mean the same ([`Cell`]), and taken by a tenant's handle, in its scope: no
+//! more can be written by it than by the application.
+
+mod cell;
+mod load;
+mod postgres;
+mod read;
+mod sqlite;
+
+pub(crate) use cell::Cell;
+pub(crate) use load::{LoadError, Loader, counts};
+pub(crate) use read::{Item, Selection, read};
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DbError, Engine, TenantDb};
+
+/// The tables of a tenant's place, those before that others point to.
+#[derive(Debug, Clone)]
+pub(crate) struct Structure {
+    pub(crate) tables: Vec<Table>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Column>,
+    /// The columns of its primary key, or all where it has none.
+    pub(super) key: Vec<String>,
+    pub(super) points: Vec<Points>,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone)]
+pub(super) struct Points {
+    pub(super) columns: Vec<String>,
+    pub(super) to: String,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// PostgreSQL's name of its type, where it is there.
+    pub(super) declared: String,
+    pub(super) nullable: bool,
+    /// Whether its values come from a sequence unless they are given.
+    pub(super) counted: bool,
+}
+
+/// What a column's values are to both engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    Boolean,
+    Integer,
+    Real,
+    Bytes,
+    /// Everything else has a text that is the same on both.
+    Text,
+}
+
+impl Structure {
+    /// The structure of the place that the handle speaks to.
+    pub(crate) async fn of(db: &TenantDb) -> Result<Self, DbError> {
+        let tables = match db.engine() {
+            Engine::Sqlite(database) => sqlite::tables(database).await?,
+            Engine::Postgres(scope) => postgres::tables(scope).await?,
+        };
+        Ok(Self {
+            tables: in_order(tables),
+        })
+    }
+
+    pub(crate) fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+}
+
+/// Tables after those that they point to, as far as there is such an order, and else by name.
+fn in_order(mut tables: Vec<Table>) -> Vec<Table> {
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut ordered: Vec<Table> = Vec::new();
+    let mut placed: HashSet<String> = HashSet::new();
+    while !tables.is_empty() {
+        let is_there = |table: &Table, points: &Points| {
+            points.to == table.name
+                || placed.contains(&points.to)
+                || !tables.iter().any(|other| other.name == points.to)
+        };
+        let is_ready = |table: &Table| table.points.iter().all(|one| is_there(table, one));
+        // in a circle the first that can point to the others later; or else just the first
+        let can_wait = |table: &Table| {
+            let nullable = |name: &String| {
+                table
+                    .columns
+                    .iter()
+                    .any(|one| one.name == *name && one.nullable)
+            };
+            table
+                .points
+                .iter()
+                .all(|points| is_there(table, points) || points.columns.iter().any(nullable))
+        };
+        let at = tables
+            .iter()
+            .position(is_ready)
+            .or_else(|| tables.iter().position(can_wait))
+            .unwrap_or(0);
+        let table = tables.remove(at);
+        placed.insert(table.name.clone());
+        ordered.push(table);
+    }
+    ordered
+}

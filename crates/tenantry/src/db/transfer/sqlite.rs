@@ -1,0 +1,100 @@
+//! What a file has.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::{Column, Kind, Points, Table};
+use crate::db::{
+    DbError,
+    sqlite::{self, Database},
+};
+
+pub(super) async fn tables(database: &Arc<Database>) -> Result<Vec<Table>, DbError> {
+    sqlite::trusted(database, |connection| {
+        read(connection).map_err(sqlite::translate)
+    })
+    .await
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
+    let found: Vec<(String, String)> = connection
+        .prepare(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'table'
+                AND name NOT LIKE 'tenantry\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+                AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    found
+        .into_iter()
+        .map(|(name, sql)| table(connection, name, &sql))
+        .collect()
+}
+
+fn table(connection: &Connection, name: String, sql: &str) -> rusqlite::Result<Table> {
+    let mut key: Vec<(i64, String)> = Vec::new();
+    let mut columns = Vec::new();
+    let mut ask = connection.prepare(
+        "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid",
+    )?;
+    let mut rows = ask.query([&name])?;
+    while let Some(row) = rows.next()? {
+        let column: String = row.get(0)?;
+        let declared: String = row.get(1)?;
+        let place: i64 = row.get(3)?;
+        if place > 0 {
+            key.push((place, column.clone()));
+        }
+        // the check that keeps a truth value to two numbers has the type in its name
+        let is_boolean = ["BOOL", "BOOLEAN"]
+            .iter()
+            .any(|word| sql.contains(&format!("\"type: {column} is no {word}\"")));
+        columns.push(Column {
+            kind: match declared.to_ascii_uppercase().as_str() {
+                _ if is_boolean => Kind::Boolean,
+                "INT" | "INTEGER" => Kind::Integer,
+                "REAL" => Kind::Real,
+                "BLOB" => Kind::Bytes,
+                _ => Kind::Text,
+            },
+            name: column,
+            declared,
+            nullable: !row.get::<_, bool>(2)?,
+            counted: false,
+        });
+    }
+    key.sort();
+    let mut key: Vec<String> = key.into_iter().map(|(_, column)| column).collect();
+    if key.is_empty() {
+        key = columns.iter().map(|column| column.name.clone()).collect();
+    }
+    Ok(Table {
+        points: points(connection, &name)?,
+        name,
+        columns,
+        key,
+    })
+}
+
+fn points(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Points>> {
+    let mut ask = connection.prepare(
+        "SELECT id, \"from\", \"table\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq",
+    )?;
+    let mut rows = ask.query([table])?;
+    let mut all: Vec<(i64, Points)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, from, to): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        match all.last_mut() {
+            Some((last, points)) if *last == id => points.columns.push(from),
+            _ => all.push((
+                id,
+                Points {
+                    columns: vec![from],
+                    to,
+                },
+            )),
+        }
+    }
+    Ok(all.into_iter().map(|(_, points)| points).collect())
+}

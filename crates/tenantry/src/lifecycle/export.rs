@@ -1,0 +1,290 @@
+use std::{collections::HashMap, path::Path};
+
+use tokio::sync::mpsc;
+
+use super::{
+    LifecycleError, NewTenant, SeedError,
+    archive::{ArchiveError, ColumnHead, Head, Piece, Reader, Who, Writer},
+    snapshot::Snapshot,
+    transfer::read,
+};
+use crate::{
+    Tenancy,
+    db::{
+        TenantDb,
+        transfer::{Cell, Item, Loader, Selection},
+    },
+    tenant::{Tenant, TenantCode},
+};
+
+/// How a tenant is put into an archive.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Exporting {
+    /// Whether everything that tells who somebody is has something else in its place.
+    pub anonymise: bool,
+}
+
+impl Exporting {
+    /// With nothing in it that tells who somebody is.
+    #[must_use]
+    pub fn anonymised() -> Self {
+        Self { anonymise: true }
+    }
+}
+
+/// What is in an archive that was written.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Exported {
+    /// How many tables.
+    pub tables: u64,
+    /// How many rows in all of them.
+    pub rows: u64,
+}
+
+/// Of an archive that tells nobody's, these stay empty besides.
+const PERSONAL_TABLES: &[&str] = &["known_addresses", "recovery_codes", "second_factors"];
+
+/// And in these stands something else.
+const PERSONAL_COLUMNS: &[(&str, &str)] = &[
+    ("audit_log", "actor"),
+    ("audit_log", "address"),
+    ("audit_log", "detail"),
+    ("audit_log", "operator"),
+    ("audit_log", "subject"),
+    ("users", "email"),
+    ("users", "first_name"),
+    ("users", "last_name"),
+    ("users", "password_hash"),
+];
+
+impl Tenancy {
+    /// Writes a tenant into an archive, as it is at one moment, while it goes on. The archive can be
+    /// brought [into](Self::import) any deployment of the program, with any isolation. It has the
+    /// people with their passwords' hashes, but nothing else that lets anybody in.
+    ///
+    /// The file appears under its name when it is whole.
+    ///
+    /// # Errors
+    /// When the tenant cannot be read, or the file not be written.
+    pub async fn export(
+        &self,
+        tenant: &Tenant,
+        path: &Path,
+        how: Exporting,
+    ) -> Result<Exported, ArchiveError> {
+        self.db(tenant).await?;
+        let snapshot = Snapshot::of(&self.0, tenant).await?;
+        let mut without = self.0.credentials();
+        if how.anonymise {
+            without.extend(PERSONAL_TABLES.iter().map(|table| (*table).into()));
+        }
+        let mut items = read(&snapshot, Selection { without }).await?;
+        let (code, name) = match how.anonymise {
+            false => (tenant.code().to_string(), tenant.name().to_owned()),
+            true => ("anonymous".into(), "Anonymous".into()),
+        };
+        let who = Who {
+            id: tenant.id(),
+            code,
+            name,
+        };
+        let head = Head::new(who, self.tenant_version(), how.anonymise);
+        let mut others = how
+            .anonymise
+            .then(|| Pseudonyms::of(&self.0.personal_columns));
+        let path = path.to_owned();
+        let counted = tokio::task::spawn_blocking(move || {
+            let mut writer = Writer::create(&path, &head)?;
+            let written = write(&mut writer, &mut items, others.as_mut());
+            match written {
+                Ok(()) => writer.finish(),
+                Err(error) => {
+                    writer.abandon();
+                    Err(error)
+                }
+            }
+        })
+        .await
+        .map_err(|_| crate::db::DbError::Closed)??;
+        Ok(Exported {
+            tables: counted.tables,
+            rows: counted.rows,
+        })
+    }
+
+    /// Makes a tenant from an archive: a new one, with an id of its own. Its code and name are the
+    /// archive's unless told, and what is in the archive is looked at, checksums and all, before
+    /// anybody sees the tenant.
+    ///
+    /// # Errors
+    /// [`LifecycleError::Archive`] when the archive is none, damaged, or does not fit the program;
+    /// and as [`create_with`](Self::create_with).
+    pub async fn import(
+        &self,
+        path: &Path,
+        code: Option<TenantCode>,
+        placed: impl FnOnce(NewTenant) -> NewTenant,
+    ) -> Result<Tenant, LifecycleError> {
+        let path = path.to_owned();
+        let opening = tokio::task::spawn_blocking(move || Reader::open(&path));
+        let (reader, head) = opening.await.map_err(|_| LifecycleError::ShuttingDown)??;
+        let code = match code {
+            Some(code) => code,
+            None => TenantCode::new(&head.tenant.code)
+                .map_err(|error| ArchiveError::Damaged(error.to_string()))?,
+        };
+        let new = placed(NewTenant::new(code, head.tenant.name));
+        let loading = move |db: TenantDb| async move {
+            load(reader, &db).await.map_err(SeedError::from)?;
+            crate::failpoint::failpoint("import.loaded");
+            Ok(())
+        };
+        match self.create_with(new, loading).await {
+            Ok((tenant, ())) => Ok(tenant),
+            Err(LifecycleError::Seed(error)) => Err(match error.downcast::<ArchiveError>() {
+                Ok(error) => LifecycleError::Archive(*error),
+                Err(error) => LifecycleError::Seed(error),
+            }),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+fn write(
+    writer: &mut Writer,
+    items: &mut mpsc::Receiver<Result<Item, crate::db::DbError>>,
+    mut others: Option<&mut Pseudonyms>,
+) -> Result<(), ArchiveError> {
+    loop {
+        match items.blocking_recv() {
+            None => return Err(crate::db::DbError::Closed.into()),
+            Some(item) => match item? {
+                Item::Table(table) => {
+                    let columns: Vec<ColumnHead> = table
+                        .columns
+                        .iter()
+                        .map(|column| ColumnHead {
+                            name: column.name.clone(),
+                            kind: column.kind,
+                        })
+                        .collect();
+                    if let Some(others) = &mut others {
+                        others.table(&table.name, columns.iter().map(|one| one.name.as_str()));
+                    }
+                    writer.table(&table.name, columns)?;
+                }
+                Item::Rows(rows) => {
+                    for mut row in rows {
+                        if let Some(others) = &mut others {
+                            others.put(&mut row);
+                        }
+                        writer.row(&row)?;
+                    }
+                }
+                Item::End => return Ok(()),
+            },
+        }
+    }
+}
+
+const ROWS_AT_ONCE: usize = 200;
+
+async fn load(mut reader: Reader, db: &TenantDb) -> Result<(), ArchiveError> {
+    let (sender, mut pieces) = mpsc::channel(2 * ROWS_AT_ONCE);
+    let reading = tokio::task::spawn_blocking(move || {
+        loop {
+            let piece = reader.next();
+            let is_last = !matches!(piece, Ok(Piece::Table(..) | Piece::Row(_)));
+            if sender.blocking_send(piece).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    let mut loader = Loader::begin(db).await?;
+    let mut rows = Vec::new();
+    loop {
+        let piece = pieces
+            .recv()
+            .await
+            .unwrap_or(Err(crate::db::DbError::Closed.into()))?;
+        if let Piece::Row(row) = piece {
+            rows.push(row);
+            if rows.len() >= ROWS_AT_ONCE {
+                loader.rows(std::mem::take(&mut rows)).await?;
+            }
+            continue;
+        }
+        if !rows.is_empty() {
+            loader.rows(std::mem::take(&mut rows)).await?;
+        }
+        match piece {
+            Piece::Table(name, columns) => loader.table(&name, &columns)?,
+            _ => break,
+        }
+    }
+    drop(reading.await);
+    Ok(loader.commit().await?)
+}
+
+/// What stands in place of who somebody is.
+struct Pseudonyms {
+    columns: HashMap<String, Vec<String>>,
+    /// The positions in the rows of this table, and whether it is a user's address there.
+    now: Vec<(usize, &'static str)>,
+    number: u64,
+}
+
+impl Pseudonyms {
+    fn of(applications: &[(String, String)]) -> Self {
+        let mut columns: HashMap<String, Vec<String>> = HashMap::new();
+        let ours = PERSONAL_COLUMNS
+            .iter()
+            .map(|(table, column)| ((*table).to_owned(), (*column).to_owned()));
+        for (table, column) in ours.chain(applications.iter().cloned()) {
+            columns.entry(table).or_default().push(column);
+        }
+        Self {
+            columns,
+            now: Vec::new(),
+            number: 0,
+        }
+    }
+
+    fn table<'a>(&mut self, table: &str, columns: impl Iterator<Item = &'a str>) {
+        self.number = 0;
+        let personal = self.columns.get(table);
+        self.now = columns
+            .enumerate()
+            .filter(|(_, name)| personal.is_some_and(|all| all.iter().any(|one| one == name)))
+            .map(|(at, name)| {
+                let ending = match (table, name) {
+                    ("users", "email") => "@example.invalid",
+                    // nobody can have a password whose hash this is
+                    ("users", "password_hash") => "!",
+                    _ => "",
+                };
+                (at, ending)
+            })
+            .collect();
+    }
+
+    /// Puts something else into a row: NULL stays NULL, and what has to differ does.
+    fn put(&mut self, row: &mut [Cell]) {
+        self.number += 1;
+        for (at, ending) in &self.now {
+            let Some(cell) = row.get_mut(*at) else {
+                continue;
+            };
+            *cell = match cell {
+                Cell::Null => Cell::Null,
+                Cell::Text(_) => Cell::Text(format!("anonymous-{}{ending}", self.number)),
+                Cell::Int(_) => Cell::Int(0),
+                Cell::Real(_) => Cell::Real(0.0),
+                Cell::Bool(_) => Cell::Bool(false),
+                Cell::Bytes(_) => Cell::Bytes(Vec::new()),
+            };
+        }
+    }
+}

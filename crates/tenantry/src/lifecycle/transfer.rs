@@ -1,0 +1,126 @@
+//! A tenant's rows, from one place into another.
+
+use std::collections::HashSet;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::Receiver;
+
+use super::{LifecycleError, NewTenant, snapshot::Snapshot};
+use crate::{
+    Tenancy,
+    db::{
+        DbError, TenantDb,
+        transfer::{self, Cell, Item, LoadError, Loader, Selection, Structure},
+    },
+    tenant::Tenant,
+};
+
+/// What lets somebody in, and is given to one tenant alone: whoever has a token of one tenant has
+/// none of its clone's. Passwords and second factors are people's, and stay theirs. What was answered
+/// to an idempotency key is as little another tenant's.
+pub(super) const CREDENTIALS: &[&str] = &[
+    "api_keys",
+    "idempotency_keys",
+    "jwt_families",
+    "jwt_keys",
+    "links",
+    "sessions",
+    "tokens",
+];
+
+impl Tenancy {
+    /// Makes a tenant with the data of another, as that is at one moment: every row with its id,
+    /// but nothing that lets anybody in (tokens, sessions, keys, mailed links). The other goes on
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// As [`create_with`](Self::create_with).
+    pub async fn clone_tenant(
+        &self,
+        tenant: &Tenant,
+        new: NewTenant,
+    ) -> Result<Tenant, LifecycleError> {
+        // what it lacks it gets first
+        self.db(tenant).await?;
+        let snapshot = Snapshot::of(&self.0, tenant).await?;
+        let selection = Selection {
+            without: self.0.credentials(),
+        };
+        let copying = move |db: TenantDb| async move {
+            copy(&snapshot, &db, selection).await?;
+            crate::failpoint::failpoint("clone.copied");
+            Ok(())
+        };
+        let (tenant, ()) = self.create_with(new, copying).await?;
+        Ok(tenant)
+    }
+}
+
+impl crate::tenancy::Inner {
+    /// The tables of what lets somebody in, the library's and the application's.
+    pub(super) fn credentials(&self) -> HashSet<String> {
+        let ours = CREDENTIALS.iter().map(|table| (*table).to_owned());
+        ours.chain(self.credential_tables.iter().cloned()).collect()
+    }
+}
+
+/// Copies what the snapshot has into a place whose tables are empty.
+pub(super) async fn copy(
+    from: &Snapshot,
+    to: &TenantDb,
+    selection: Selection,
+) -> Result<Vec<u8>, LoadError> {
+    let mut items = read(from, selection).await?;
+    let mut loader = Loader::begin(to).await?;
+    let mut digest = Sha256::new();
+    loop {
+        match items.recv().await {
+            None => return Err(DbError::Closed.into()),
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(Item::Table(table))) => {
+                let columns: Vec<String> =
+                    table.columns.iter().map(|one| one.name.clone()).collect();
+                digest.update(&table.name);
+                loader.table(&table.name, &columns)?;
+            }
+            Some(Ok(Item::Rows(rows))) => {
+                hash(&mut digest, &rows);
+                loader.rows(rows).await?;
+            }
+            Some(Ok(Item::End)) => {
+                loader.commit().await?;
+                return Ok(digest.finalize().to_vec());
+            }
+        }
+    }
+}
+
+/// What [`copy`] would return, without copying.
+pub(super) async fn look(from: &Snapshot) -> Result<Vec<u8>, DbError> {
+    let mut items = read(from, Selection::default()).await?;
+    let mut digest = Sha256::new();
+    loop {
+        match items.recv().await {
+            None => return Err(DbError::Closed),
+            Some(Err(error)) => return Err(error),
+            Some(Ok(Item::Table(table))) => digest.update(&table.name),
+            Some(Ok(Item::Rows(rows))) => hash(&mut digest, &rows),
+            Some(Ok(Item::End)) => return Ok(digest.finalize().to_vec()),
+        }
+    }
+}
+
+pub(super) async fn read(
+    from: &Snapshot,
+    selection: Selection,
+) -> Result<Receiver<Result<Item, DbError>>, DbError> {
+    let structure = Structure::of(from.db()).await?;
+    Ok(transfer::read(from.db().clone(), structure, selection))
+}
+
+fn hash(digest: &mut Sha256, rows: &[Vec<Cell>]) {
+    for cell in rows.iter().flatten() {
+        digest.update(cell.to_json().to_string());
+        digest.update([0]);
+    }
+}
