@@ -91,17 +91,20 @@ pub enum Match {
 }
 
 impl Match {
-    fn check<R: Resource>(&self, object: &R) -> Result<(), ResourceError> {
+    fn check<R: Resource>(&self, node: &Node<R>, by: &Permissions) -> Result<(), ResourceError> {
         match self {
-            Self::Tags(tags) if !tags.contains(&etag(object)) => Err(ResourceError::Changed),
+            Self::Tags(tags) if !tags.contains(&etag(&Shown::to(node.clone(), by))) => {
+                Err(ResourceError::Changed)
+            }
             _ => Ok(()),
         }
     }
 }
 
-/// A tag for an object as it is, in quotes: the digest of all that is shown of it.
-pub fn etag<R: Resource>(object: &R) -> String {
-    let bytes = serde_json::to_vec(object).unwrap_or_default();
+/// A tag for an object as somebody sees it, in quotes: the digest of what is [shown](Shown) to them.
+/// It is of nothing else, as whoever knows a digest can try what it is of.
+pub fn etag<R: Resource>(shown: &Shown<R>) -> String {
+    let bytes = serde_json::to_vec(shown).unwrap_or_default();
     let digest = Sha256::digest(bytes);
     format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]))
 }
@@ -193,7 +196,7 @@ pub async fn change<W: Writable>(
     let mut node = W::load(&mut tx, path, true).await?;
     W::require_readable(&node, by)?;
     by.require_on(W::UPDATE, &node, fields)?;
-    matching.check(&node.object)?;
+    matching.check(&node, by)?;
     let before = node.object.clone();
     apply(&mut node.object);
     W::check(&mut tx, &node, by).await?;
@@ -246,7 +249,7 @@ pub async fn remove<W: Writable>(
     let node = W::load(&mut tx, path, true).await?;
     W::require_readable(&node, by)?;
     by.require_on(W::DELETE, &node, &[])?;
-    matching.check(&node.object)?;
+    matching.check(&node, by)?;
     let gone = tx
         .query(&format!("DELETE FROM {} WHERE id = $1", W::TABLE))
         .bind(node.object.id())

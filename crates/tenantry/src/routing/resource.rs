@@ -82,13 +82,14 @@ pub async fn show<R: Resource>(item: Item<R>, headers: HeaderMap) -> Result<Resp
     let Item {
         node, permissions, ..
     } = item;
-    let tag = etag(&node.object);
+    let shown = Shown::to(node, &permissions);
+    let tag = etag(&shown);
     let known = tags(&headers, &header::IF_NONE_MATCH)
         .is_some_and(|tags| tags.contains(&tag) || tags.iter().any(|one| one == "*"));
     if known {
         return Ok((StatusCode::NOT_MODIFIED, tagged(&tag)?).into_response());
     }
-    answer(StatusCode::OK, node, &permissions)
+    Ok((tagged(&tag)?, super::Json(shown)).into_response())
 }
 
 /// `POST` to a list: makes one object, or all that an array has. With an `Idempotency-Key` it is done
@@ -238,8 +239,8 @@ fn answer<R: Resource>(
     node: Node<R>,
     permissions: &Permissions,
 ) -> Result<Response> {
-    let tag = etag(&node.object);
     let shown = Shown::to(node, permissions);
+    let tag = etag(&shown);
     Ok((status, tagged(&tag)?, super::Json(shown)).into_response())
 }
 
