@@ -7,6 +7,7 @@
 mod cluster;
 mod compare;
 mod data;
+mod decide;
 mod driver;
 mod error;
 mod flood;
@@ -39,6 +40,8 @@ enum Command {
     Postgres(Plan),
     /// Measures what a flood of wrong passwords does to everybody else, on the example shop
     Flood(flood::Plan),
+    /// Measures what a policy's decision costs, with those of the example shop
+    Decide(decide::Plan),
     /// Serves the endpoint in one way, until its input ends
     #[command(hide = true)]
     Serve(serve::Serve),
@@ -98,6 +101,10 @@ fn main() -> ExitCode {
         Command::Flood(plan) => start(
             &mut runtime::Builder::new_current_thread(),
             flood::run(plan),
+        ),
+        Command::Decide(plan) => start(
+            &mut runtime::Builder::new_current_thread(),
+            decide::run(plan),
         ),
         Command::Serve(serve) => start(
             &mut runtime::Builder::new_multi_thread(),

@@ -1,11 +1,13 @@
 use std::collections::{HashMap, HashSet};
 
-use cedar_policy::{Entities, Entity, EntityId, EntityUid, RestrictedExpression, Schema};
+use cedar_policy::{
+    Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, Schema,
+};
 use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::{PolicyError, Shape, said, type_name};
+use super::{PolicyError, Shape, said};
 use crate::db::Value;
 
 /// What policies can know of an object: an attribute, and the column that it is read from.
@@ -95,20 +97,21 @@ impl<O> Attribute<O> {
     pub(crate) fn add(
         &self,
         object: &O,
+        types: &EntityTypes,
         to: &mut HashMap<String, RestrictedExpression>,
     ) -> Result<(), NoAttribute> {
         let value = (self.get)(object);
         if value == Value::Null {
             return Ok(());
         }
-        let expression = expression(self.kind, &value)
+        let expression = expression(self.kind, &value, types)
             .ok_or_else(|| NoAttribute(format!("{} cannot be {value:?}", self.name)))?;
         to.insert(self.name.to_owned(), expression);
         Ok(())
     }
 }
 
-fn expression(kind: Kind, value: &Value) -> Option<RestrictedExpression> {
+fn expression(kind: Kind, value: &Value, types: &EntityTypes) -> Option<RestrictedExpression> {
     Some(match (kind, value) {
         (Kind::Text, Value::Text(text)) => RestrictedExpression::new_string(text.clone()),
         (Kind::Bool, Value::Bool(truth)) => RestrictedExpression::new_bool(*truth),
@@ -118,7 +121,7 @@ fn expression(kind: Kind, value: &Value) -> Option<RestrictedExpression> {
         (Kind::Decimal, Value::Decimal(number)) => decimal(*number)?,
         (Kind::Time, Value::DateTime(at)) => time(*at),
         (Kind::Entity(of), Value::Uuid(id)) => {
-            RestrictedExpression::new_entity_uid(entity_uid(of, &id.to_string())?)
+            RestrictedExpression::new_entity_uid(types.uid(of, &id.to_string())?)
         }
         _ => return None,
     })
@@ -140,15 +143,34 @@ pub(super) fn time(at: DateTime<Utc>) -> RestrictedExpression {
     RestrictedExpression::new_datetime(at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-pub(super) fn entity_uid(of: &str, id: &str) -> Option<EntityUid> {
-    Some(EntityUid::from_type_name_and_id(
-        type_name(of).ok()?,
-        EntityId::new(id),
-    ))
+/// The schema's types of entities. To read a name takes longer than all else that a decision is made
+/// of, so each is read once.
+#[derive(Clone)]
+pub(crate) struct EntityTypes(HashMap<String, EntityTypeName>);
+
+impl EntityTypes {
+    pub(super) fn new(schema: &Schema) -> Self {
+        let types = schema.entity_types();
+        Self(types.map(|name| (name.to_string(), name.clone())).collect())
+    }
+
+    pub(super) fn name(&self, of: &str) -> Option<&EntityTypeName> {
+        self.0.get(of)
+    }
+
+    /// An entity of that type; none where the schema has no such type.
+    pub(super) fn uid(&self, of: &str, id: &str) -> Option<EntityUid> {
+        let name = self.name(of)?.clone();
+        Some(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
+    }
 }
 
 /// Whether the schema has the type as it is declared here: shown by an object with every attribute.
-pub(super) fn check(schema: &Schema, shape: &Shape) -> Result<(), PolicyError> {
+pub(super) fn check(
+    schema: &Schema,
+    types: &EntityTypes,
+    shape: &Shape,
+) -> Result<(), PolicyError> {
     let mismatch = |what: String| {
         PolicyError::Mismatch(format!(
             "the schema's {} is not as the program has it: {what}",
@@ -166,12 +188,13 @@ pub(super) fn check(schema: &Schema, shape: &Shape) -> Result<(), PolicyError> {
             Kind::Time => Value::DateTime(DateTime::UNIX_EPOCH),
             Kind::Entity(_) => Value::Uuid(id),
         };
-        let sample = expression(*kind, &sample);
+        let sample = expression(*kind, &sample, types);
         let sample = sample.ok_or_else(|| mismatch(format!("{name} is of no type")))?;
         attributes.insert((*name).to_owned(), sample);
     }
     let uid = |of: &str| {
-        entity_uid(of, &id.to_string()).ok_or_else(|| mismatch(format!("{of:?} is no type")))
+        let uid = types.uid(of, &id.to_string());
+        uid.ok_or_else(|| mismatch(format!("{of:?} is no type")))
     };
     if let (Some(name), Some(parent)) = (shape.parent, shape.ancestors.first()) {
         let parent = RestrictedExpression::new_entity_uid(uid(parent)?);

@@ -42,6 +42,7 @@
 //! database's: see [`Permissions::filter`]. It is turned when the application starts, and refused
 //! then if it cannot be, so that a list and a look at each of its objects cannot disagree.
 
+mod action;
 mod attribute;
 mod explain;
 mod filter;
@@ -61,7 +62,8 @@ pub use own::{OwnPolicies, OwnPolicy, OwnPolicyError};
 pub use permissions::{Explanation, Permissions, Refused};
 pub use principal::Principal;
 
-pub(crate) use attribute::Kind;
+use action::{Action, Actions, ByAction};
+pub(crate) use attribute::{EntityTypes, Kind};
 pub(crate) use explain::Explainer;
 
 use std::{
@@ -72,9 +74,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use cedar_policy::{
-    EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
 use translate::Template;
 
@@ -96,7 +96,9 @@ pub struct Policies(pub(crate) Arc<Compiled>);
 pub(crate) struct Compiled {
     schema: Schema,
     pub(crate) set: Arc<PolicySet>,
-    actions: HashMap<String, EntityUid>,
+    by_action: Arc<ByAction>,
+    actions: Actions,
+    entity_types: EntityTypes,
     types: HashMap<&'static str, TypeInfo>,
     /// How objects are found that are asked about by the name of their type.
     explainers: BTreeMap<&'static str, Explainer>,
@@ -109,7 +111,6 @@ type Overlays = Arc<Mutex<lru::LruCache<String, Arc<Overlay>>>>;
 
 #[derive(Clone)]
 struct TypeInfo {
-    name: EntityTypeName,
     shape: Shape,
     read: Arc<Template>,
 }
@@ -131,7 +132,7 @@ pub(crate) struct Shape {
 
 /// The application's policies with a tenant's own.
 pub(crate) struct Overlay {
-    pub(crate) set: Arc<PolicySet>,
+    by_action: ByAction,
     read: HashMap<&'static str, Arc<Template>>,
 }
 
@@ -183,14 +184,15 @@ impl Policies {
                 .map_err(|_| PolicyError::Duplicate(policy.id().to_string()))?;
         }
         validate(&schema, &set)?;
-        let actions = schema
-            .actions()
-            .map(|uid| (uid.id().unescaped().to_owned(), uid.clone()))
-            .collect();
+        let actions = Actions::of(&schema)?;
+        let by_action = Arc::new(ByAction::new(&actions, &set)?);
+        let entity_types = EntityTypes::new(&schema);
         Ok(Self(Arc::new(Compiled {
             schema,
             set: Arc::new(set),
+            by_action,
             actions,
+            entity_types,
             types: HashMap::new(),
             explainers: BTreeMap::new(),
             people: People::Inside,
@@ -222,13 +224,12 @@ impl Policies {
     /// Where they do not agree.
     pub fn object<O: Object + Clone>(mut self) -> Result<Self, PolicyError> {
         let shape = object::shape::<O>();
-        attribute::check(&self.0.schema, &shape)?;
+        attribute::check(&self.0.schema, &self.0.entity_types, &shape)?;
         for action in [shape.read].iter().chain(&shape.actions) {
             self.check_action(action, shape.name)?;
         }
         let info = TypeInfo {
-            name: type_name(shape.name)?,
-            read: Arc::new(Template::new(&self.0.schema, &self.0.set, &shape)?),
+            read: Arc::new(self.0.template(&self.0.set, &shape)?),
             shape,
         };
         self.compiled().types.insert(O::TYPE, info);
@@ -237,17 +238,21 @@ impl Policies {
 
     pub(crate) fn check_action(&self, action: &str, on: &str) -> Result<(), PolicyError> {
         let mismatch = |what: String| PolicyError::Mismatch(what);
-        let uid = self.0.actions.get(action).ok_or_else(|| {
+        let known = self.0.actions.get(action).ok_or_else(|| {
             mismatch(format!(
                 "the schema has no action {action:?}, which is one of {on}"
             ))
         })?;
-        let name = type_name(on)?;
+        let name = self
+            .0
+            .entity_types
+            .name(on)
+            .ok_or_else(|| mismatch(format!("the schema has no {on}")))?;
         let applies = self
             .0
             .schema
-            .resources_for_action(uid)
-            .is_some_and(|mut types| types.any(|one| *one == name));
+            .resources_for_action(&known.uid)
+            .is_some_and(|mut types| types.any(|one| one == name));
         if applies {
             Ok(())
         } else {
@@ -276,7 +281,7 @@ impl Policies {
     /// The actions that there are, in order.
     #[must_use]
     pub fn actions(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.0.actions.keys().cloned().collect();
+        let mut names: Vec<_> = self.0.actions.names().cloned().collect();
         names.sort();
         names
     }
@@ -301,12 +306,17 @@ impl Policies {
 }
 
 impl Compiled {
-    fn action(&self, name: &str) -> Option<&EntityUid> {
-        self.actions.get(name)
+    fn action(&self, name: &str) -> Result<&Action, String> {
+        let action = self.actions.get(name);
+        action.ok_or_else(|| format!("the schema has no action {name:?}"))
     }
 
     fn type_info(&self, name: &str) -> Option<&TypeInfo> {
         self.types.get(name)
+    }
+
+    fn template(&self, set: &PolicySet, shape: &Shape) -> Result<Template, PolicyError> {
+        Template::new(&self.actions, set, shape)
     }
 
     pub(crate) fn has_own(&self) -> bool {
@@ -330,15 +340,10 @@ impl Compiled {
         let read = self
             .types
             .iter()
-            .map(|(name, info)| {
-                let template = Template::new(&self.schema, &set, &info.shape)?;
-                Ok((*name, Arc::new(template)))
-            })
+            .map(|(name, info)| Ok((*name, Arc::new(self.template(&set, &info.shape)?))))
             .collect::<Result<_, PolicyError>>()?;
-        Ok(Overlay {
-            set: Arc::new(set),
-            read,
-        })
+        let by_action = ByAction::new(&self.actions, &set)?;
+        Ok(Overlay { by_action, read })
     }
 
     /// As [`overlay`](Self::overlay), and remembers it by `digest`.
@@ -401,11 +406,6 @@ fn validate(schema: &Schema, set: &PolicySet) -> Result<(), PolicyError> {
     }
     let errors = result.validation_errors().map(ToString::to_string);
     Err(PolicyError::Invalid(errors.collect()))
-}
-
-fn type_name(name: &str) -> Result<EntityTypeName, PolicyError> {
-    name.parse()
-        .map_err(|_| PolicyError::Mismatch(format!("{name:?} is no name of a type")))
 }
 
 /// An error with what explains it, in a line.

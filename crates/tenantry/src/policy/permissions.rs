@@ -4,8 +4,8 @@ use std::{
 };
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityUid, PolicySet, Request,
-    Response, RestrictedExpression,
+    Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, Response,
+    RestrictedExpression,
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
@@ -31,6 +31,8 @@ struct Inner {
     known: Vec<Entity>,
     now: DateTime<Utc>,
     impersonated: bool,
+    /// Of what writes nothing.
+    context: Context,
     by: By,
     authorizer: Authorizer,
 }
@@ -72,11 +74,12 @@ impl Permissions {
         impersonated: bool,
     ) -> Result<Self, String> {
         let unknown = || "an entity of the library's has no name".to_owned();
-        let tenant_uid =
-            attribute::entity_uid("Tenant", &tenant.id().to_string()).ok_or_else(unknown)?;
+        let types = &policies.0.entity_types;
+        let tenant_uid = types
+            .uid("Tenant", &tenant.id().to_string())
+            .ok_or_else(unknown)?;
         let id = principal.id().map(|id| id.to_string()).unwrap_or_default();
-        let principal_uid =
-            attribute::entity_uid(principal.type_name(), &id).ok_or_else(unknown)?;
+        let principal_uid = types.uid(principal.type_name(), &id).ok_or_else(unknown)?;
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let about_tenant = HashMap::from([
             ("code".to_owned(), text(tenant.code().as_str())),
@@ -85,7 +88,7 @@ impl Permissions {
         let (group, names) = principal.groups();
         let mut groups = HashSet::new();
         for name in names {
-            groups.insert(attribute::entity_uid(group, name).ok_or_else(unknown)?);
+            groups.insert(types.uid(group, name).ok_or_else(unknown)?);
         }
         if !matches!(principal, Principal::Operator { .. }) {
             groups.insert(tenant_uid.clone());
@@ -102,6 +105,8 @@ impl Permissions {
             entity(&tenant_uid, about_tenant, HashSet::new())?,
             entity(&principal_uid, about_principal, groups)?,
         ];
+        let now = Utc::now().trunc_subsecs(3);
+        let context = context(&tenant_uid, now, impersonated, &[])?;
         Ok(Self(Arc::new(Inner {
             compiled: policies.0.clone(),
             overlay,
@@ -110,8 +115,9 @@ impl Permissions {
             principal,
             principal_uid,
             known,
-            now: Utc::now().trunc_subsecs(3),
+            now,
             impersonated,
+            context,
             by: By::default(),
             authorizer: Authorizer::new(),
         })))
@@ -219,9 +225,10 @@ impl Permissions {
         node: &P::Node,
         fields: &[&str],
     ) -> Explanation {
-        let decided = self
-            .entities::<P>(node)
-            .and_then(|(uid, entities)| self.ask(self.set(), action, uid, &entities, fields));
+        let decided = self.set(action).and_then(|set| {
+            let (uid, entities) = self.entities::<P>(node)?;
+            self.ask(set, action, uid, entities, fields)
+        });
         match decided {
             Ok(response) => Explanation::of(&response),
             Err(error) => {
@@ -269,12 +276,15 @@ impl Permissions {
         };
         // stands for any of them: it has what all of them have, and no identity
         let described = Described(self);
-        let uid = EntityUid::from_type_name_and_id(info.name.clone(), EntityId::new("?"));
+        let uid = inner
+            .compiled
+            .entity_types
+            .uid(O::TYPE, "?")
+            .ok_or("the object has no name")?;
         let mut entities = self.0.known.clone();
         entities.push(described.any::<O>(uid.clone(), parent)?);
         O::Parent::describe(parent, &described, &mut entities)?;
-        let entities = self.gathered(entities)?;
-        let response = self.ask(&template.facts, O::READ, uid, &entities, &[])?;
+        let response = self.ask(&template.facts, O::READ, uid, entities, &[])?;
         if let Some(error) = response.diagnostics().errors().next() {
             return Err(error.to_string());
         }
@@ -297,23 +307,22 @@ impl Permissions {
         }
     }
 
-    fn set(&self) -> &PolicySet {
-        match &self.0.overlay {
-            Some(overlay) => &overlay.set,
-            None => &self.0.compiled.set,
-        }
+    /// The policies that can have to do with the action.
+    fn set(&self, action: &str) -> Result<&PolicySet, String> {
+        let by_action = match &self.0.overlay {
+            Some(overlay) => &overlay.by_action,
+            None => &self.0.compiled.by_action,
+        };
+        let set = by_action.get(action);
+        set.ok_or_else(|| format!("the schema has no action {action:?}"))
     }
 
-    fn entities<P: Parent>(&self, node: &P::Node) -> Result<(EntityUid, Entities), String> {
+    fn entities<P: Parent>(&self, node: &P::Node) -> Result<(EntityUid, Vec<Entity>), String> {
         let described = Described(self);
         let uid = P::uid(node, &described).ok_or("the object has no name")?;
         let mut entities = self.0.known.clone();
         P::describe(node, &described, &mut entities)?;
-        Ok((uid, self.gathered(entities)?))
-    }
-
-    fn gathered(&self, entities: Vec<Entity>) -> Result<Entities, String> {
-        Entities::from_entities(entities, None).map_err(|error| error.to_string())
+        Ok((uid, entities))
     }
 
     fn ask(
@@ -321,38 +330,44 @@ impl Permissions {
         set: &PolicySet,
         action: &str,
         resource: EntityUid,
-        entities: &Entities,
+        mut entities: Vec<Entity>,
         fields: &[&str],
     ) -> Result<Response, String> {
         let inner = &self.0;
-        let action = inner
-            .compiled
-            .action(action)
-            .ok_or_else(|| format!("the schema has no action {action:?}"))?;
-        let fields = fields
-            .iter()
-            .map(|field| RestrictedExpression::new_string((*field).to_owned()));
-        let context = Context::from_pairs([
-            (
-                "tenant".to_owned(),
-                RestrictedExpression::new_entity_uid(inner.tenant_uid.clone()),
-            ),
-            ("now".to_owned(), attribute::time(inner.now)),
-            (
-                "fields".to_owned(),
-                RestrictedExpression::new_set(fields.collect::<Vec<_>>()),
-            ),
-            (
-                "impersonated".to_owned(),
-                RestrictedExpression::new_bool(inner.impersonated),
-            ),
-        ])
-        .map_err(|error| error.to_string())?;
+        let action = inner.compiled.action(action)?;
+        entities.extend(action.entity.clone());
+        let entities =
+            Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
+        let context = match fields {
+            [] => inner.context.clone(),
+            fields => context(&inner.tenant_uid, inner.now, inner.impersonated, fields)?,
+        };
         let principal = inner.principal_uid.clone();
-        let request = Request::new(principal, action.clone(), resource, context, None)
+        let request = Request::new(principal, action.uid.clone(), resource, context, None)
             .map_err(|error| error.to_string())?;
-        Ok(inner.authorizer.is_authorized(&request, set, entities))
+        Ok(inner.authorizer.is_authorized(&request, set, &entities))
     }
+}
+
+/// The schema's `Request`.
+fn context(
+    tenant: &EntityUid,
+    now: DateTime<Utc>,
+    impersonated: bool,
+    fields: &[&str],
+) -> Result<Context, String> {
+    let fields = fields
+        .iter()
+        .map(|field| RestrictedExpression::new_string((*field).to_owned()));
+    let tenant = RestrictedExpression::new_entity_uid(tenant.clone());
+    let pairs = [
+        ("tenant", tenant),
+        ("now", attribute::time(now)),
+        ("fields", RestrictedExpression::new_set(fields)),
+        ("impersonated", RestrictedExpression::new_bool(impersonated)),
+    ];
+    Context::from_pairs(pairs.map(|(name, value)| (name.to_owned(), value)))
+        .map_err(|error| error.to_string())
 }
 
 impl Explanation {
@@ -383,12 +398,7 @@ impl Described<'_> {
     }
 
     pub(super) fn uid(&self, of: &'static str, id: Uuid) -> Option<EntityUid> {
-        let name = match self.0.0.compiled.type_info(of) {
-            Some(info) => info.name.clone(),
-            None => of.parse().ok()?,
-        };
-        let id = EntityId::new(id.to_string());
-        Some(EntityUid::from_type_name_and_id(name, id))
+        self.0.0.compiled.entity_types.uid(of, &id.to_string())
     }
 
     pub(super) fn entity<O: Object>(
@@ -399,7 +409,7 @@ impl Described<'_> {
         let mut attributes = HashMap::new();
         for attribute in O::ATTRIBUTES {
             attribute
-                .add(object, &mut attributes)
+                .add(object, &self.0.0.compiled.entity_types, &mut attributes)
                 .map_err(|error| error.to_string())?;
         }
         let uid = self.uid(O::TYPE, object.id());

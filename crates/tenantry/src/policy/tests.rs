@@ -404,3 +404,31 @@ fn times_are_read_as_cedar_writes_them() {
         assert_eq!(super::translate::time(text), Some(time), "{text}");
     }
 }
+
+#[test]
+fn what_is_said_of_a_group_of_actions_holds_for_each() {
+    let schema = SCHEMA.replace(
+        "action readInvoice, updateInvoice, sendInvoice appliesTo",
+        "action change;
+         action write in [change];
+         action readInvoice appliesTo {
+             principal: [User, ApiKey, Anonymous], resource: Invoice, context: Request };
+         action updateInvoice, sendInvoice in [write] appliesTo",
+    );
+    let policies = |text: &str| {
+        let policies = Policies::new(&schema, text).unwrap();
+        policies.object::<Invoice>().unwrap()
+    };
+    let node = invoice("draft");
+    let closed = policies(
+        "permit (principal, action, resource);
+         forbid (principal, action in Action::\"change\", resource);",
+    );
+    let closed = asked(&closed, user("owner"));
+    assert!(closed.allows("readInvoice", &node));
+    assert!(!closed.allows("updateInvoice", &node));
+    let open = policies("permit (principal, action in [Action::\"write\"], resource);");
+    let open = asked(&open, user("owner"));
+    assert!(open.allows("sendInvoice", &node));
+    assert!(!open.allows("readInvoice", &node));
+}

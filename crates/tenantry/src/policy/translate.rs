@@ -4,12 +4,12 @@
 //! *fact*, which Cedar decides for each request; what does becomes SQL. Nothing is evaluated here:
 //! whatever is not understood is refused when the application starts.
 
-use cedar_policy::{Effect, EntityUid, Policy, PolicyId, PolicySet, Schema};
+use cedar_policy::{Effect, EntityId, EntityUid, Policy, PolicyId, PolicySet};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use super::{Kind, PolicyError, Shape};
+use super::{Actions, Kind, PolicyError, Shape};
 use crate::db::Value;
 
 /// What the policies of one action say of objects of one type.
@@ -70,21 +70,15 @@ type Reason = String;
 
 impl Template {
     pub(super) fn new(
-        schema: &Schema,
+        actions: &Actions,
         set: &PolicySet,
         shape: &Shape,
     ) -> Result<Self, PolicyError> {
-        let actions = schema
-            .action_entities()
-            .map_err(|error| PolicyError::Mismatch(error.to_string()))?;
+        let read = actions.get(shape.read);
         let covers = |group: &Json| {
             let (kind, id) = entity_of(group)?;
-            let group: EntityUid = super::attribute::entity_uid(kind, id)?;
-            let mut read = schema
-                .actions()
-                .filter(|uid| uid.id().unescaped() == shape.read);
-            let read = read.next()?;
-            Some(*read == group || actions.is_ancestor_of(&group, read))
+            let group = EntityUid::from_type_name_and_id(kind.parse().ok()?, EntityId::new(id));
+            Some(read?.is_in(&group))
         };
         let mut translator = Translator {
             shape,
