@@ -1,38 +1,36 @@
 //! What the tests stand on. A test reads `acme.as_owner().get("/api/products").await.is(200)`.
 
-mod answer;
-mod client;
-mod place;
-mod raw;
-mod server;
 mod shop;
 
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-pub(crate) use answer::Answer;
-pub(crate) use client::{Client, Payload};
-pub(crate) use place::{Place, Setup, on_files};
-pub(crate) use raw::{Reply, exchange, get_with_hosts};
-pub(crate) use server::{Server, shared};
-pub(crate) use shop::{
-    PASSWORD, Pass, Person, Shop, link_in_mail, log_in, opening, session_in, text, unique,
+pub(crate) use shop::{Pass, Person, Shop, link_in_mail, log_in, opening, session_in, text};
+pub(crate) use tenantry_trial::{
+    A_SECOND, Answer, PASSWORD, Payload, Reply, Setup, exchange, get_with_hosts, on_files, unique,
+    until,
 };
 
-/// What one process changes, every other must obey within this.
-pub(crate) const A_SECOND: Duration = Duration::from_secs(1);
+/// The program that is tried.
+#[derive(Debug)]
+pub(crate) struct Program;
 
-/// Asks again and again until the answer is yes. Fails after `longest`.
-pub(crate) async fn until<F: Future<Output = bool>>(
-    longest: Duration,
-    what: &str,
-    mut holds: impl FnMut() -> F,
-) {
-    let start = Instant::now();
-    while !holds().await {
-        assert!(
-            start.elapsed() < longest,
-            "after {longest:?}, still not: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+impl tenantry_trial::Program for Program {
+    const NAME: &'static str = "shop";
+    const PATH: &'static str = env!("CARGO_BIN_EXE_shop");
+}
+
+pub(crate) type Client = tenantry_trial::Client<Program>;
+pub(crate) type Place = tenantry_trial::Place<Program>;
+pub(crate) type Server = tenantry_trial::Server<Program>;
+
+/// A server for all tests that leave others' shops alone. It is started when somebody first asks,
+/// and ends when nobody has it any more.
+pub(crate) fn shared() -> Arc<Server> {
+    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Place::new().serve();
+        *shared = Arc::downgrade(&server);
+        server
+    })
 }

@@ -1,20 +1,8 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Client, Server};
-
-/// The password of everybody whose password does not matter.
-pub(crate) const PASSWORD: &str = "correct horse battery";
-
-/// A word that nobody else uses in this run.
-pub(crate) fn unique(word: &str) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("{word}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
+use super::{Answer, Client, PASSWORD, Server, unique};
 
 /// A shop, and its owner signed in.
 #[derive(Debug)]

@@ -7,29 +7,43 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use super::{Answer, Server};
+use crate::{Answer, Program, Server};
 
 /// Somebody who asks the server: a tenant named or not, signed in or not.
-#[derive(Debug, Clone)]
-pub(crate) struct Client {
+#[derive(Debug)]
+pub struct Client<P: Program> {
     http: reqwest::Client,
     /// It lives as long as anybody asks it.
-    server: Arc<Server>,
+    server: Arc<Server<P>>,
     headers: HeaderMap,
 }
 
 /// What a request carries.
 #[derive(Debug, Clone)]
-pub(crate) enum Payload {
+pub enum Payload {
+    /// No body.
     Nothing,
+    /// JSON.
     Json(Value),
+    /// A form, as browsers post it.
     Form(Vec<(&'static str, String)>),
+    /// Bytes of that type; of none where it is empty.
     Bytes(&'static str, Vec<u8>),
 }
 
-impl Client {
+impl<P: Program> Clone for Client<P> {
+    fn clone(&self) -> Self {
+        Self {
+            http: self.http.clone(),
+            server: self.server.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+}
+
+impl<P: Program> Client<P> {
     /// Without a tenant, and nobody.
-    pub(crate) fn new(server: Arc<Server>) -> Self {
+    pub fn new(server: Arc<Server<P>>) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(Policy::none())
@@ -44,7 +58,7 @@ impl Client {
     }
 
     /// The same, with a header set.
-    pub(crate) fn with(&self, name: &'static str, value: &str) -> Self {
+    pub fn with(&self, name: &'static str, value: &str) -> Self {
         let mut client = self.clone();
         client.headers.insert(
             HeaderName::from_static(name),
@@ -54,47 +68,64 @@ impl Client {
     }
 
     /// The same, without a header.
-    pub(crate) fn without(&self, name: &str) -> Self {
+    pub fn without(&self, name: &str) -> Self {
         let mut client = self.clone();
         client.headers.remove(name);
         client
     }
 
-    pub(crate) fn bearer(&self, token: &str) -> Self {
+    /// The same, with a token.
+    #[must_use]
+    pub fn bearer(&self, token: &str) -> Self {
         self.with("authorization", &format!("Bearer {token}"))
     }
 
-    pub(crate) fn cookie(&self, token: &str) -> Self {
+    /// The same, with the session of users inside tenants.
+    #[must_use]
+    pub fn cookie(&self, token: &str) -> Self {
         self.without("authorization")
             .with("cookie", &format!("session={token}"))
     }
 
+    /// The same, with the session of an account.
+    #[must_use]
+    pub fn account_cookie(&self, token: &str) -> Self {
+        self.without("authorization")
+            .with("cookie", &format!("account={token}"))
+    }
+
     /// As a browser asks for pages.
-    pub(crate) fn browser(&self) -> Self {
+    pub fn browser(&self) -> Self {
         self.with("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    /// A GET.
+    pub async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, Payload::Nothing).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
+    /// A DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, Payload::Nothing).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+    /// A POST.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.send("POST", path, Payload::Json(body)).await
     }
 
-    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+    /// A PUT.
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
         self.send("PUT", path, Payload::Json(body)).await
     }
 
-    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+    /// A PATCH.
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
         self.send("PATCH", path, Payload::Json(body)).await
     }
 
-    pub(crate) async fn form(&self, path: &str, fields: &[(&'static str, &str)]) -> Answer {
+    /// A POST of a form.
+    pub async fn form(&self, path: &str, fields: &[(&'static str, &str)]) -> Answer {
         let fields = fields
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
@@ -103,7 +134,7 @@ impl Client {
     }
 
     /// A body of any type.
-    pub(crate) async fn raw(
+    pub async fn raw(
         &self,
         method: &str,
         path: &str,
@@ -114,13 +145,20 @@ impl Client {
             .await
     }
 
-    pub(crate) async fn send(&self, method: &str, path: &str, payload: Payload) -> Answer {
+    /// Any request.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn send(&self, method: &str, path: &str, payload: Payload) -> Answer {
         let sent = self.try_send(method, path, payload).await;
         sent.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }
 
-    /// For when the server may be gone.
-    pub(crate) async fn try_send(
+    /// As [`send`](Self::send), for when the server may be gone.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn try_send(
         &self,
         method: &str,
         path: &str,

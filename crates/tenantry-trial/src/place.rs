@@ -1,5 +1,6 @@
 use std::{
     io::Write,
+    marker::PhantomData,
     os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
@@ -10,16 +11,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tenantry::testing::Postgres;
 
-use super::Server;
+use crate::{Program, Server};
 
 /// How a deployment is set up; everything here is as by default unless told.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// The means that keeps new tenants apart.
-    pub(crate) isolation: Option<&'static str>,
+    pub isolation: Option<&'static str>,
     /// Where PostgreSQL is, if the tenants are there.
-    pub(crate) database_url: Option<String>,
-    pub(crate) profile: Option<&'static str>,
+    pub database_url: Option<String>,
+    /// With which profile.
+    pub profile: Option<&'static str>,
 }
 
 /// What keeps the tenants apart that the suite is run with: `TENANTRY_TEST_ISOLATION`, or else
@@ -34,18 +36,18 @@ fn isolation_under_test() -> Option<&'static str> {
 }
 
 /// Whether each tenant is a file, that a test can look for or break.
-pub(crate) fn on_files() -> bool {
+pub fn on_files() -> bool {
     isolation_under_test().is_none()
 }
 
 /// A database of its own on the tests' PostgreSQL.
-fn new_database() -> String {
+fn new_database(prefix: &'static str) -> String {
     std::thread::spawn(|| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        runtime.block_on(Postgres::shared().deployment("shop"))
+        runtime.block_on(Postgres::shared().deployment(prefix))
     })
     .join()
     .unwrap()
@@ -53,47 +55,61 @@ fn new_database() -> String {
 
 /// A deployment's place: a folder that goes with it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place<P: Program> {
     folder: TempDir,
     setup: Setup,
+    program: PhantomData<P>,
 }
 
-impl Place {
-    pub(crate) fn new() -> Arc<Self> {
+impl<P: Program> Place<P> {
+    /// Set up as by default.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
         Self::of(Setup::default())
     }
 
-    pub(crate) fn of(mut setup: Setup) -> Arc<Self> {
+    /// Set up so.
+    ///
+    /// # Panics
+    /// When there is no temporary folder.
+    #[must_use]
+    pub fn of(mut setup: Setup) -> Arc<Self> {
         if let Some(isolation) = isolation_under_test() {
             setup.isolation.get_or_insert(isolation);
-            setup.database_url.get_or_insert_with(new_database);
+            setup
+                .database_url
+                .get_or_insert_with(|| new_database(P::NAME));
         }
         Arc::new(Self {
             folder: tempfile::tempdir().unwrap(),
             setup,
+            program: PhantomData,
         })
     }
 
-    pub(crate) fn data(&self) -> PathBuf {
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// Any path beside the data.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// `shop …` on this place, not started yet. Nothing of the developer's own settings counts.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+    /// The program on this place, not started yet. Nothing of the developer's own settings counts.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         self.command_with(arguments, self.setup.isolation)
     }
 
     /// The same, with another `--isolation`.
-    pub(crate) fn command_with(&self, arguments: &[&str], isolation: Option<&str>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
+    pub fn command_with(&self, arguments: &[&str], isolation: Option<&str>) -> Command {
+        let mut command = Command::new(P::PATH);
+        let own = format!("{}_", P::NAME.to_ascii_uppercase());
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("SHOP_") || ["DATABASE_URL", "RUST_LOG"].contains(&text.as_ref()) {
+            if text.starts_with(&own) || ["DATABASE_URL", "RUST_LOG"].contains(&text.as_ref()) {
                 command.env_remove(&name);
             }
         }
@@ -117,38 +133,39 @@ impl Place {
         command
     }
 
-    /// Runs `shop …` to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) -> Done {
-        Done::of(arguments, self.command(arguments), "")
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Done {
+        Done::of(P::NAME, arguments, self.command(arguments), "")
     }
 
-    /// Runs `shop …` to its end, with that on its standard input.
-    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
-        Done::of(arguments, self.command(arguments), input)
+    /// Runs the program to its end, with that on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
+        Done::of(P::NAME, arguments, self.command(arguments), input)
     }
 
-    /// Runs `shop tenant move …`, to be kept apart so; until killed, where a point of its work is
-    /// told.
-    pub(crate) fn move_to(&self, code: &str, isolation: &str, killed_at: Option<&str>) -> Done {
+    /// Runs `tenant move …`, to be kept apart so; until killed, where a point of its work is told.
+    pub fn move_to(&self, code: &str, isolation: &str, killed_at: Option<&str>) -> Done {
         let arguments = ["tenant", "move", code];
         let mut command = self.command_with(&arguments, Some(isolation));
         command.envs(killed_at.map(|point| ("TENANTRY_KILL_AT", point)));
-        Done::of(&arguments, command, "")
+        Done::of(P::NAME, &arguments, command, "")
     }
 
-    /// Runs `shop …`, which kills itself at a point of its work.
-    pub(crate) fn run_until_killed(&self, arguments: &[&str], input: &str, point: &str) -> Done {
+    /// Runs the program, which kills itself at a point of its work.
+    pub fn run_until_killed(&self, arguments: &[&str], input: &str, point: &str) -> Done {
         let mut command = self.command(arguments);
         command.env("TENANTRY_KILL_AT", point);
-        Done::of(arguments, command, input)
+        Done::of(P::NAME, arguments, command, input)
     }
 
-    pub(crate) fn serve(self: &Arc<Self>) -> Arc<Server> {
+    /// Serves it.
+    #[must_use]
+    pub fn serve(self: &Arc<Self>) -> Arc<Server<P>> {
         Server::start(self, &[])
     }
 
     /// Every file and folder under a folder of the data, by its path in there.
-    pub(crate) fn files_in(&self, folder: &str) -> Vec<String> {
+    pub fn files_in(&self, folder: &str) -> Vec<String> {
         let root = self.data().join(folder);
         let mut found = Vec::new();
         let mut folders = vec![root.clone()];
@@ -169,16 +186,18 @@ impl Place {
 
 /// A command that came to its end.
 #[derive(Debug)]
-#[expect(dead_code, reason = "what was asked is for whoever reads a failure")]
-pub(crate) struct Done {
-    asked: String,
+pub struct Done {
+    /// What was asked, for whoever reads a failure.
+    pub asked: String,
     status: ExitStatus,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    /// What it said on stdout.
+    pub stdout: String,
+    /// What it said on stderr.
+    pub stderr: String,
 }
 
 impl Done {
-    fn of(arguments: &[&str], mut command: Command, input: &str) -> Self {
+    fn of(program: &str, arguments: &[&str], mut command: Command, input: &str) -> Self {
         if !input.is_empty() {
             command.stdin(Stdio::piped());
         }
@@ -189,7 +208,7 @@ impl Done {
         }
         let output = child.wait_with_output().unwrap();
         Self {
-            asked: format!("shop {}", arguments.join(" ")),
+            asked: format!("{program} {}", arguments.join(" ")),
             status: output.status,
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
@@ -198,20 +217,21 @@ impl Done {
 
     /// Fails unless it ended with that exit code, and without a panic.
     #[track_caller]
-    pub(crate) fn exits(self, code: i32) -> Self {
+    pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "{self:#?}");
         assert!(!self.stderr.contains("panicked"), "{self:#?}");
         self
     }
 
+    /// Fails unless it is done.
     #[track_caller]
-    pub(crate) fn ok(self) -> Self {
+    pub fn ok(self) -> Self {
         self.exits(0)
     }
 
     /// Fails unless it refused with that exit code, and said why on stderr and nothing on stdout.
     #[track_caller]
-    pub(crate) fn refuses(self, code: i32) -> Self {
+    pub fn refuses(self, code: i32) -> Self {
         assert_eq!(self.stdout, "", "{self:#?}");
         assert!(self.stderr.contains("error"), "{self:#?}");
         self.exits(code)
@@ -219,14 +239,14 @@ impl Done {
 
     /// Fails unless it was killed.
     #[track_caller]
-    pub(crate) fn killed(self) -> Self {
+    pub fn killed(self) -> Self {
         assert_eq!(self.status.signal(), Some(9), "{self:#?}");
         self
     }
 
     /// What is on stdout, which must be JSON and nothing else.
     #[track_caller]
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 }

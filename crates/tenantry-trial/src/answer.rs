@@ -3,31 +3,41 @@ use serde_json::Value;
 
 /// What the server said, as a whole.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    pub(crate) asked: String,
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    /// The request, for whoever reads a failure.
+    pub asked: String,
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn text(&self) -> String {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    /// A header, where it is there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// Fails unless the status is this one.
     #[track_caller]
-    pub(crate) fn is(self, status: u16) -> Self {
+    pub fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}: {}", self.asked, self.text());
         self
     }
 
+    /// The body, which must be JSON.
     #[track_caller]
-    pub(crate) fn json(&self) -> Value {
+    #[must_use]
+    pub fn json(&self) -> Value {
         assert_eq!(
             self.header("content-type"),
             Some("application/json"),
@@ -40,7 +50,7 @@ impl Answer {
 
     /// Fails unless it is a well-formed problem of that kind.
     #[track_caller]
-    pub(crate) fn problem(&self, status: u16, slug: &str) -> Value {
+    pub fn problem(&self, status: u16, slug: &str) -> Value {
         let told = format!("{}: {}", self.asked, self.text());
         assert_eq!(self.status, status, "{told}");
         assert_eq!(
@@ -61,7 +71,7 @@ impl Answer {
 
     /// Fails unless it is a 422 about just these fields.
     #[track_caller]
-    pub(crate) fn invalid(&self, fields: &[&str]) {
+    pub fn invalid(&self, fields: &[&str]) {
         let problem = self.problem(422, "invalid");
         let errors = problem["errors"].as_object().expect(&self.asked);
         let named: Vec<_> = errors.keys().map(String::as_str).collect();
@@ -74,7 +84,7 @@ impl Answer {
 
     /// Fails unless it is a page, with that status.
     #[track_caller]
-    pub(crate) fn page(&self, status: u16) -> String {
+    pub fn page(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}: {}", self.asked, self.text());
         let kind = self.headers.get(CONTENT_TYPE).expect(&self.asked);
         assert_eq!(kind, "text/html; charset=utf-8", "{}", self.asked);
@@ -88,14 +98,14 @@ impl Answer {
 
     /// Fails unless it sends the browser there.
     #[track_caller]
-    pub(crate) fn redirects_to(&self, place: &str) {
+    pub fn redirects_to(&self, place: &str) {
         assert_eq!(self.status, 303, "{}: {}", self.asked, self.text());
         assert_eq!(self.header("location"), Some(place), "{}", self.asked);
     }
 
     /// Fails unless nobody could tell this answer from the other.
     #[track_caller]
-    pub(crate) fn same_as(&self, other: &Self) {
+    pub fn same_as(&self, other: &Self) {
         let told = format!("{} and {}", self.asked, other.asked);
         assert_eq!(self.status, other.status, "{told}");
         assert_eq!(self.timeless_headers(), other.timeless_headers(), "{told}");
@@ -116,13 +126,13 @@ impl Answer {
 
     /// The ids of a list's items, in order.
     #[track_caller]
-    pub(crate) fn ids(&self) -> Vec<String> {
+    pub fn ids(&self) -> Vec<String> {
         self.each("id")
     }
 
     /// One field of each of a list's items, in order.
     #[track_caller]
-    pub(crate) fn each(&self, field: &str) -> Vec<String> {
+    pub fn each(&self, field: &str) -> Vec<String> {
         let list = self.clone().is(200).json();
         let items = list["items"].as_array().expect(&self.asked);
         let text = |item: &Value| item[field].as_str().expect(&self.asked).to_owned();

@@ -6,33 +6,37 @@ use std::{
     time::Duration,
 };
 
-use super::Server;
+use crate::{Program, Server};
 
 /// What came back on the socket.
 #[derive(Debug)]
-pub(crate) struct Reply(pub(crate) String);
+pub struct Reply(
+    /// All of it.
+    pub String,
+);
 
 impl Reply {
     /// The status; none when the connection was closed without an answer.
-    pub(crate) fn status(&self) -> Option<u16> {
+    pub fn status(&self) -> Option<u16> {
         self.0.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
     }
 
+    /// Fails unless it is a problem of that kind.
     #[track_caller]
-    pub(crate) fn problem(&self, status: u16, slug: &str) {
+    pub fn problem(&self, status: u16, slug: &str) {
         assert_eq!(self.status(), Some(status), "{self:?}");
         assert!(self.0.contains(&format!("/{slug}\"")), "{self:?}");
     }
 
     /// Fails unless the server refused it as the client's mistake.
     #[track_caller]
-    pub(crate) fn is_client_error(&self) {
+    pub fn is_client_error(&self) {
         assert!(matches!(self.status(), Some(400..=499)), "{self:?}");
     }
 }
 
 /// Sends the bytes as they are, and reads to the end. Their headers should close the connection.
-pub(crate) fn exchange(server: &Server, request: impl AsRef<[u8]>) -> Reply {
+pub fn exchange<P: Program>(server: &Server<P>, request: impl AsRef<[u8]>) -> Reply {
     let mut stream = TcpStream::connect(server.addr()).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -45,7 +49,7 @@ pub(crate) fn exchange(server: &Server, request: impl AsRef<[u8]>) -> Reply {
 }
 
 /// A GET with these `Host` headers, as bytes.
-pub(crate) fn get_with_hosts(server: &Server, path: &[u8], hosts: &[&[u8]]) -> Reply {
+pub fn get_with_hosts<P: Program>(server: &Server<P>, path: &[u8], hosts: &[&[u8]]) -> Reply {
     let mut request = [b"GET ", path, b" HTTP/1.1\r\nConnection: close\r\n"].concat();
     for host in hosts {
         request.extend([b"Host: ", *host, b"\r\n"].concat());

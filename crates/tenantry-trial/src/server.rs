@@ -2,37 +2,30 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, ExitStatus},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Client, Place};
+use crate::{Client, Place, Program};
 
-/// A `shop serve` that listens. It ends with its handle, and then must have said of nothing that
+/// A program that serves. It ends with its handle, and then must have said of nothing that
 /// went wrong inside.
 #[derive(Debug)]
-pub(crate) struct Server {
-    place: Arc<Place>,
+pub struct Server<P: Program> {
+    place: Arc<Place<P>>,
     child: Mutex<Child>,
     port: u16,
     stderr: Arc<Mutex<String>>,
 }
 
-/// A server for all tests that leave others' shops alone. It is started when somebody first asks,
-/// and ends when nobody has it any more.
-pub(crate) fn shared() -> Arc<Server> {
-    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let server = Place::new().serve();
-        *shared = Arc::downgrade(&server);
-        server
-    })
-}
-
-impl Server {
-    pub(crate) fn start(place: &Arc<Place>, environment: &[(&str, &str)]) -> Arc<Self> {
+impl<P: Program> Server<P> {
+    /// Starts it, with that in its environment besides.
+    ///
+    /// # Panics
+    /// When it does not listen within half a minute.
+    #[must_use]
+    pub fn start(place: &Arc<Place<P>>, environment: &[(&str, &str)]) -> Arc<Self> {
         let mut command = place.command(&["serve", "--addr", "127.0.0.1:0"]);
         command.envs(environment.iter().copied());
         let mut child = command.spawn().unwrap();
@@ -73,35 +66,43 @@ impl Server {
         })
     }
 
-    pub(crate) fn place(&self) -> &Arc<Place> {
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> &Arc<Place<P>> {
         &self.place
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
+    /// The address that it listens on.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     /// Without a tenant: on the central host.
-    pub(crate) fn central(self: &Arc<Self>) -> Client {
+    pub fn central(self: &Arc<Self>) -> Client<P> {
         Client::new(self.clone()).with("host", &format!("localhost:{}", self.port))
     }
 
     /// A tenant by the header.
-    pub(crate) fn tenant(self: &Arc<Self>, code: &str) -> Client {
+    pub fn tenant(self: &Arc<Self>, code: &str) -> Client<P> {
         self.central().with("tenant-code", code)
     }
 
     /// A tenant by the host.
-    pub(crate) fn host(self: &Arc<Self>, code: &str) -> Client {
+    pub fn host(self: &Arc<Self>, code: &str) -> Client<P> {
         self.central()
             .with("host", &format!("{code}.localhost:{}", self.port))
     }
 
-    pub(crate) fn stderr(&self) -> String {
+    /// What it said on stderr so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
         self.stderr
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -109,17 +110,17 @@ impl Server {
     }
 
     /// Asks it to end.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.signal("-TERM");
     }
 
     /// Asks it to end, as Ctrl-C does.
-    pub(crate) fn interrupt(&self) {
+    pub fn interrupt(&self) {
         self.signal("-INT");
     }
 
     /// Ends it as a power cut does.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.child().kill().unwrap();
         self.child().wait().unwrap();
     }
@@ -136,7 +137,7 @@ impl Server {
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(&self, longest: Duration) -> ExitStatus {
+    pub fn wait(&self, longest: Duration) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child().try_wait().unwrap() {
@@ -156,7 +157,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl<P: Program> Drop for Server<P> {
     fn drop(&mut self) {
         let mut child = self.child();
         drop(child.kill());
