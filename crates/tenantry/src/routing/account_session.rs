@@ -2,10 +2,9 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
 };
-use uuid::Uuid;
 
 use super::{Problem, dispatch::Resolved, session::Cookie};
-use crate::{Tenancy, accounts::Account};
+use crate::{Tenancy, accounts::Account, users::IssuedToken};
 
 /// The browser's session of somebody who stands [outside of tenants](crate::accounts): a token of the
 /// account's in a cookie that scripts cannot read and no other host gets.
@@ -24,16 +23,16 @@ pub struct AccountSession {
 type SetCookie = [(HeaderName, HeaderValue); 1];
 
 impl AccountSession {
-    /// Signs an account in. The answer must have the header that is returned. A session that the
-    /// browser had before ends.
+    /// Signs whoever has this token in: [`Accounts::sign_in`](crate::accounts::Accounts::sign_in)
+    /// makes one while the password is still theirs. The answer must have the header that is
+    /// returned. A session that the browser had before ends.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sign_in(&self, account_id: Uuid) -> Result<SetCookie, Problem> {
+    pub async fn sign_in(&self, token: &IssuedToken) -> Result<SetCookie, Problem> {
         if let Some(before) = &self.secret {
             self.tenancy.accounts().sign_out(before).await?;
         }
-        let token = self.tenancy.accounts().issue(account_id).await?;
         let life = token.expires_at - chrono::Utc::now();
         self.set(&token.secret, life.num_seconds())
     }
