@@ -1,0 +1,7 @@
+//! What programs are told, in JSON.
+
+pub(crate) mod auth;
+pub(crate) mod companies;
+pub(crate) mod company;
+pub(crate) mod invoices;
+pub(crate) mod members;

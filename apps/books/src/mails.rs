@@ -1,0 +1,35 @@
+//! What people are written, by mail.
+
+use tenantry::{Tenancy, Tenant, routing::Site, scoped::mail::Message, users::IssuedLink};
+
+/// Mails an invitation to the address that it is for, in the background.
+pub(crate) fn invitation(tenancy: &Tenancy, tenant: &Tenant, site: &Site, link: IssuedLink) {
+    let company = tenant.name();
+    let url = format!(
+        "{}/invitation?link={}",
+        site.tenant_url(tenant.code()),
+        link.secret
+    );
+    tenancy.mail(tenant).post(Message {
+        to: link.email,
+        subject: format!("Keep the books of {company}"),
+        text: format!(
+            "You were asked to join {company}. This is where you do; the link is good for a week, \
+             once:\n\n{url}\n\nIf you did not expect this, there is nothing that you have to do.\n"
+        ),
+    });
+}
+
+/// Mails a link for a new password to the address of an account, in the background.
+pub(crate) fn new_password(tenancy: &Tenancy, site: &Site, link: IssuedLink) {
+    let url = format!("{}/new-password?link={}", site.central_url(), link.secret);
+    tenancy.accounts().mail("Books").post(Message {
+        to: link.email,
+        subject: "A new password".into(),
+        text: format!(
+            "Somebody, probably you, asked for a new password. This is where you set it; the link is \
+             good for an hour, once:\n\n{url}\n\nIf you did not expect this, there is nothing that \
+             you have to do.\n"
+        ),
+    });
+}
