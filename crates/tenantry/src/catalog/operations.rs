@@ -261,14 +261,17 @@ fn placement(row: &Row<'_>, at: usize) -> Result<Placement, DbError> {
     })
 }
 
+/// Where a row goes on after a tenant's own columns.
+const AFTER: usize = 9;
+
 impl FromRow for Deletion {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
         Ok(Self {
             tenant: Tenant::from_row(row)?,
-            code: TenantCode::new(&row.at::<String>(8)?).map_err(corrupt)?,
-            status: status(row, 9)?,
-            at: row.at(10)?,
-            erase_after: row.at(11)?,
+            code: TenantCode::new(&row.at::<String>(AFTER)?).map_err(corrupt)?,
+            status: status(row, AFTER + 1)?,
+            at: row.at(AFTER + 2)?,
+            erase_after: row.at(AFTER + 3)?,
         })
     }
 }
