@@ -386,6 +386,8 @@ fn key_text(value: &Value) -> String {
     match value {
         Value::Text(text) => text.clone(),
         Value::Decimal(number) => number.to_string(),
+        Value::I16(number) => number.to_string(),
+        Value::I32(number) => number.to_string(),
         Value::I64(number) => number.to_string(),
         Value::Date(date) => date.to_string(),
         Value::DateTime(time) => time.to_rfc3339_opts(SecondsFormat::Micros, true),
