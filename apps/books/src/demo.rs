@@ -240,13 +240,13 @@ async fn keep_books(
     // and one that was a mistake
     let wanted = resources::Wanted::parse(vec![("state".into(), "sent".into())])?;
     let invoices = resources::page::<Invoice>(&owner.db, &owner.may, &(), &wanted);
-    let unpaid = invoices.await?.items.pop();
-    if let Some(invoice) = unpaid {
+    for invoice in invoices.await?.items.into_iter().rev() {
         let paid = Invoice::paid(&mut owner.db.clone(), invoice.id, None).await?;
         if paid.is_zero() {
             let mut tx = owner.db.begin();
             invoice.void(&mut tx).await?;
             tx.commit().await?;
+            break;
         }
     }
     Ok(())

@@ -6,11 +6,15 @@ use chrono::{Days, Utc};
 use tenantry::{
     db::TenantDb,
     policy::{Node, Permissions},
-    resources::{self, Answered, Match, Wanted},
+    resources::{self, Answered, Match, Writable},
     routing::{Collection, Form, Item, Result},
 };
 
-use super::{Fields, Frame, Given, Submitted, html, invoices::Whole, problem_of};
+use super::{
+    Fields, Frame, Given, Submitted, html,
+    invoices::{Whole, all},
+    problem_of,
+};
 use crate::{
     models::{
         customer::Customer,
@@ -20,7 +24,6 @@ use crate::{
     },
     validate,
 };
-use tenantry::resources::Writable;
 
 #[derive(Template)]
 #[template(path = "draft.html")]
@@ -35,9 +38,7 @@ struct Draft {
 }
 
 async fn customers(db: &TenantDb, may: &Permissions) -> Result<Vec<Customer>> {
-    let wanted = Wanted::parse(vec![("limit".into(), "200".into())])?;
-    let page = resources::page::<Customer>(db, may, &(), &wanted).await?;
-    Ok(page.items)
+    all::<Customer>(db, may, &()).await
 }
 
 fn as_it_is(invoice: &Invoice) -> Submitted {

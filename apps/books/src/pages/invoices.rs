@@ -7,8 +7,8 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use rust_decimal::Decimal;
 use tenantry::{
     db::TenantDb,
-    policy::{Node, Permissions},
-    resources::{self, Level, Wanted},
+    policy::{Node, Parent, Permissions},
+    resources::{self, Level, Resource, Wanted},
     routing::{Can, Collection, Form, Item, Query, Result, Site},
 };
 use uuid::Uuid;
@@ -104,6 +104,24 @@ async fn customer(db: &TenantDb, invoice: &Invoice) -> Result<Customer> {
     Ok(node.object)
 }
 
+/// All of a list, page by page: a document that ends in the middle is wrong.
+pub(super) async fn all<R: Resource>(
+    db: &TenantDb,
+    by: &Permissions,
+    parent: &<R::Parent as Parent>::Node,
+) -> Result<Vec<R>> {
+    let mut wanted = Wanted::parse(vec![("limit".into(), "200".into())])?;
+    let mut items = Vec::new();
+    loop {
+        let page = resources::page::<R>(db, by, parent, &wanted).await?;
+        items.extend(page.items);
+        wanted.cursor = page.next;
+        if wanted.cursor.is_none() {
+            return Ok(items);
+        }
+    }
+}
+
 /// An invoice with all that is in it.
 pub(super) struct Whole {
     pub(super) invoice: Invoice,
@@ -116,15 +134,11 @@ pub(super) struct Whole {
 impl Whole {
     pub(super) async fn of(db: &TenantDb, by: &Permissions, node: &Node<Invoice>) -> Result<Self> {
         let invoice = node.object.clone();
-        // as many as there can be on a page of paper, and then some
-        let all = Wanted::parse(vec![("limit".into(), "200".into())])?;
-        let lines = resources::page::<Line>(db, by, node, &all).await?.items;
-        let payments = resources::page::<Payment>(db, by, node, &all).await?;
         let paid = Invoice::paid(&mut db.clone(), invoice.id, None).await?;
         Ok(Self {
             customer: customer(db, &invoice).await?,
-            lines,
-            payments: payments.items,
+            lines: all::<Line>(db, by, node).await?,
+            payments: all::<Payment>(db, by, node).await?,
             owed: money::kept(invoice.total - paid, 2),
             invoice,
         })
