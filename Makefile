@@ -11,10 +11,10 @@ setup: ## Install what the tests run against: PostgreSQL, PgBouncer, Chromium, a
 	@scripts/setup
 
 .PHONY: test
-test: setup ## Run every test, and the shop's with each isolation
+test: setup ## Run every test, and the applications' with each isolation
 	$(CARGO) test --workspace --no-fail-fast --features tenantry/testing
 	for isolation in rows schema database; do \
-		echo "the shop's tests with $$isolation"; \
+		echo "the applications' tests with $$isolation"; \
 		TENANTRY_TEST_ISOLATION=$$isolation $(CARGO) test --workspace --no-fail-fast \
 			--features tenantry/testing --test it || exit 1; \
 	done
@@ -29,10 +29,14 @@ lint: ## Check formatting, lints and documentation; no warning is let through
 run: ## Serve the example shop at http://localhost:8000, its data under ./data
 	$(CARGO) run -p shop
 
+.PHONY: run-books
+run-books: ## Serve the books at http://localhost:8000, their data under ./data/books
+	$(CARGO) run -p books -- --data data/books
+
 .PHONY: bench
 bench: ## Measure what tenancy costs, on a PostgreSQL of its own
 	$(CARGO) run --release -p tenantry-bench -- postgres
 
 .PHONY: clean-data
-clean-data: ## Delete ./data, which `make run` filled
+clean-data: ## Delete ./data, which `make run` and `make run-books` filled
 	rm -rf data
