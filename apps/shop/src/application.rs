@@ -12,10 +12,10 @@ use tenantry::{
     routing::{Problem, Resolvers, Site},
     users::{NewUser, Users},
 };
-use tenantry_manage::{Application, Owner};
+use tenantry_manage::{Application, Owner, Task};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
 
-use crate::{AppState, access, demo, routes, validate};
+use crate::{AppState, access, demo, routes, tasks, validate};
 
 /// The shop, for its command line.
 #[derive(Debug)]
@@ -47,6 +47,10 @@ impl Application for Shop {
 
     fn policies() -> Option<Result<Policies, PolicyError>> {
         Some(access::policies())
+    }
+
+    fn tasks() -> Vec<Task> {
+        vec![tasks::reprice()]
     }
 
     fn router(tenancy: Tenancy, site: Site) -> Router {

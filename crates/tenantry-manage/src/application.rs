@@ -1,5 +1,8 @@
+use std::fmt;
+
+use futures_util::future::BoxFuture;
 use tenantry::{
-    Tenancy,
+    Tenancy, Tenant,
     db::TenantDb,
     lifecycle::SeedError,
     migrate::Migrations,
@@ -45,6 +48,11 @@ pub trait Application: 'static {
     #[must_use]
     fn site(site: Site) -> Site {
         site
+    }
+
+    /// What the application can be told to do for tenants, by `run NAME`.
+    fn tasks() -> Vec<Task> {
+        Vec::new()
     }
 
     /// The application's tables that stay empty in clones and archives, because what is in them lets
@@ -115,4 +123,49 @@ pub struct Owner {
     pub email: String,
     /// The password in clear.
     pub password: String,
+}
+
+/// Something that an application does for one tenant at a time when it is told to, by `run NAME`.
+///
+/// ```
+/// # use tenantry_manage::Task;
+/// let count = Task::new("count-users", "How many users there are", |tenancy, tenant, _| async move {
+///     let db = tenancy.db(&tenant).await?;
+///     let users: i64 = db.query("SELECT count(*) FROM users").scalar().await?;
+///     Ok(users.to_string())
+/// });
+/// ```
+pub struct Task {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: Run,
+}
+
+type Run =
+    Box<dyn Fn(Tenancy, Tenant, Vec<String>) -> BoxFuture<'static, Result<String, SeedError>>>;
+
+impl Task {
+    /// Something of that name. It is given the deployment, the tenant, and the arguments after its name,
+    /// and says in a line what it did.
+    pub fn new<F, Fut>(name: &'static str, about: &'static str, run: F) -> Self
+    where
+        F: Fn(Tenancy, Tenant, Vec<String>) -> Fut + 'static,
+        Fut: Future<Output = Result<String, SeedError>> + Send + 'static,
+    {
+        Self {
+            name,
+            about,
+            run: Box::new(move |tenancy, tenant, arguments| {
+                Box::pin(run(tenancy, tenant, arguments))
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }

@@ -46,7 +46,7 @@ impl Arguments {
     }
 
     /// The command line of one application.
-    fn command_of<A: Application>() -> clap::Command {
+    pub(crate) fn command_of<A: Application>() -> clap::Command {
         let roles = PossibleValuesParser::new(A::ROLES);
         named(Self::command(), A::NAME)
             .name(A::NAME)

@@ -144,6 +144,22 @@ pub(crate) enum Error {
         /// What happened.
         source: LifecycleError,
     },
+    /// The application has no task of that name.
+    #[error("there is nothing to run that is called {0}")]
+    NoTask(String),
+    /// It is not said for which tenants.
+    #[error("it is not said for whom: --tenant PATTERN or --all")]
+    ForWhom,
+    /// A task failed for some tenants.
+    #[error("{} of {tried} tenants failed{}{}", failed.len(), untried(*.left), listed(.failed))]
+    SomeTasks {
+        /// Each for which it failed, and why.
+        failed: Vec<(TenantCode, SeedError)>,
+        /// For how many it was tried.
+        tried: usize,
+        /// For how many it was not, because of the failures.
+        left: usize,
+    },
     /// No tenant of that code is deleted.
     #[error("no tenant that is deleted had the code {0}")]
     NotDeleted(TenantCode),
@@ -287,7 +303,7 @@ fn untried(left: usize) -> String {
     }
 }
 
-fn listed(failed: &[(TenantCode, MigrateError)]) -> String {
+fn listed<E: std::fmt::Display>(failed: &[(TenantCode, E)]) -> String {
     failed
         .iter()
         .map(|(code, error)| format!("\n  {code}: {error}"))

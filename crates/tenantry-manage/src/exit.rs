@@ -43,6 +43,8 @@ impl From<&Error> for Exit {
                 ..
             }
             | Error::NoPolicies
+            | Error::NoTask(_)
+            | Error::ForWhom
             | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_)) => Self::Usage,
             Error::NoTenant(_) | Error::NoMatch(_) | Error::NotDeleted(_) => Self::NoTenant,
             Error::NotSetUp(_)
@@ -58,7 +60,7 @@ impl From<&Error> for Exit {
             | Error::Policies(_)
             | Error::NotPermitted
             | Error::Unsafe(_) => Self::Refused,
-            Error::SomeTenants { .. } => Self::Partly,
+            Error::SomeTenants { .. } | Error::SomeTasks { .. } => Self::Partly,
             Error::NothingHere(_)
             | Error::NoUser { .. }
             | Error::NoOperator(_)

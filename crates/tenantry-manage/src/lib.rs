@@ -11,7 +11,7 @@
 //! # }
 //! ```
 //!
-//! in `main`, and so has `serve`, `tenant`, `migrate`, `check`, `user` and `demo`. A small one to
+//! in `main`, and so has `serve`, `tenant`, `migrate`, `check`, `user`, `run`, `sql` and `demo`. A small one to
 //! copy from is `examples/hello.rs`.
 //!
 //! # For those who script it
@@ -41,7 +41,7 @@ mod table;
 
 use std::{process::ExitCode, time::Duration};
 
-pub use application::{Application, Owner, People};
+pub use application::{Application, Owner, People, Task};
 
 use crate::{
     arguments::Arguments, commands::Command, context::Context, error::Error, exit::Exit,

@@ -9,22 +9,38 @@ const SHORTEST: usize = 8;
 /// Rows under headings, for people.
 #[derive(Debug)]
 pub(crate) struct Table {
-    headings: Vec<&'static str>,
+    headings: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     pub(crate) fn new<const N: usize>(headings: [&'static str; N]) -> Self {
         Self {
-            headings: headings.into(),
+            headings: headings.map(Into::into).into(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Under headings that are not known before.
+    pub(crate) fn under(headings: &[String]) -> Self {
+        Self {
+            headings: headings.iter().map(|cell| on_a_line(cell)).collect(),
             rows: Vec::new(),
         }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        debug_assert_eq!(N, self.headings.len(), "a cell under each heading");
-        let cells = cells.map(|cell| harmless(cell).replace(['\n', '\t'], " "));
-        self.rows.push(cells.into());
+        self.row_of(cells);
+    }
+
+    pub(crate) fn row_of<'c>(&mut self, cells: impl IntoIterator<Item = &'c str>) {
+        let cells: Vec<String> = cells.into_iter().map(on_a_line).collect();
+        debug_assert_eq!(
+            cells.len(),
+            self.headings.len(),
+            "a cell under each heading"
+        );
+        self.rows.push(cells);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -42,13 +58,16 @@ impl Table {
         if let Some(width) = width {
             shrink(&mut widths, width);
         }
-        let headings: Vec<String> = self.headings.iter().map(|&cell| cell.into()).collect();
-        std::iter::once(&headings)
+        std::iter::once(&self.headings)
             .chain(&self.rows)
             .map(|row| line(row, &widths))
             .collect::<Vec<_>>()
             .join("\n")
     }
+}
+
+fn on_a_line(cell: &str) -> String {
+    harmless(cell).replace(['\n', '\t'], " ")
 }
 
 fn shrink(widths: &mut [usize], most: usize) {

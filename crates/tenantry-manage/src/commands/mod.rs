@@ -5,8 +5,11 @@ mod console;
 mod demo;
 mod migrate;
 mod policy;
+mod run;
 mod serve;
+mod shell;
 mod size;
+mod sql;
 mod tenant;
 mod user;
 
@@ -39,6 +42,14 @@ Examples:
     Tenant(tenant::Command),
     /// Bring the databases up to date
     Migrate(migrate::Args),
+    /// Do something of the application's own, for tenants
+    Run(run::Args),
+    /// Say SQL in one tenant's scope
+    Sql(sql::Args),
+    /// Print what a shell completes commands by
+    Completions(shell::Args),
+    /// Print the manual page, for `man -l -`
+    Man,
     /// Look for problems, and tell what mends each; changes nothing
     Check(check::Args),
     /// Make, list and disable the operators: those who run the deployment
@@ -58,6 +69,20 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
         Command::Serve => serve::run::<A>(context).await,
         Command::Migrate(args) => migrate::run::<A>(args, context).await,
         Command::Check(args) => check::run::<A>(&args, context).await,
+        Command::Completions(args) => shell::completions::<A>(&args),
+        Command::Man => shell::manual::<A>(),
+        Command::Run(args) => {
+            let tenancy = context.open::<A>().await?;
+            let done = run::run::<A>(&args, &tenancy).await;
+            tenancy.close();
+            done
+        }
+        Command::Sql(args) => {
+            let tenancy = context.open::<A>().await?;
+            let done = sql::run(&args, &tenancy).await;
+            tenancy.close();
+            done
+        }
         Command::Demo => {
             let tenancy = demo::open::<A>(context).await?;
             let done = demo::run::<A>(context, &tenancy).await;

@@ -28,6 +28,10 @@ impl Error {
             Self::NoTenant(_) | Self::NoMatch(_) => {
                 format!("`{app} tenant list` tells which there are")
             }
+            Self::NoTask(_) => format!("`{app} run` tells what there is"),
+            Self::SomeTasks { left, .. } if *left > 0 => {
+                "--keep-going goes on past failures".into()
+            }
             Self::NotDeleted(_) => {
                 format!("`{app} tenant list --deleted` tells which are")
             }

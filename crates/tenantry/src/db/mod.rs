@@ -39,6 +39,6 @@ pub use handle::{
 };
 pub use pipeline::{Answers, Pipeline, PipelineQuery, Slot};
 pub use query::{Query, RowStream};
-pub use row::{FromRow, Row};
+pub use row::{AnyRow, FromRow, Row};
 pub use tenantry_macros::FromRow;
 pub use value::{FromValue, Value, ValueError, ValueRef};

@@ -94,6 +94,17 @@ impl<'a> Query<'a> {
         Ok(self.fetch(usize::MAX).await?.0)
     }
 
+    /// Up to `most` rows, and how many there are; or else how many rows it changed.
+    ///
+    /// # Errors
+    /// As [`all`](Self::all).
+    pub async fn some<T: FromRow + Send + 'static>(
+        self,
+        most: usize,
+    ) -> Result<(Vec<T>, u64), DbError> {
+        self.fetch(most).await
+    }
+
     /// The one row there is.
     ///
     /// # Errors

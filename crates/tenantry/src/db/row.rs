@@ -109,6 +109,29 @@ from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5);
 from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
 from_row_for_tuples!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
+/// A row of columns that are not known before: for those who look at a database by hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnyRow {
+    /// The columns' names, in order. Two may be the same.
+    pub columns: Vec<String>,
+    /// Their values. Bytes are an object with their hexadecimal form, as in an archive.
+    pub values: Vec<serde_json::Value>,
+}
+
+impl FromRow for AnyRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        let columns = (0..row.len()).map(|at| row.name(at).unwrap_or("?").to_owned());
+        let values = (0..row.len()).map(|at| {
+            row.at::<super::transfer::Cell>(at)
+                .map(|cell| cell.to_json())
+        });
+        Ok(Self {
+            columns: columns.collect(),
+            values: values.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 /// Reads nothing: for statements that are run for their effect.
 pub(crate) struct Ignored;
 
