@@ -6,7 +6,10 @@ use tenantry::{
     Finding, OpenError,
     accounts::{AccountError, MemberError},
     db::DbError,
-    lifecycle::{ArchiveError, LifecycleError, SeedError},
+    lifecycle::{
+        ArchiveError, LifecycleError, SeedError,
+        backup::{BackupError, NotBackedUp},
+    },
     migrate::MigrateError,
     operators::OperatorError,
     policy::{NotExplained, PolicyError},
@@ -179,6 +182,12 @@ pub(crate) enum Error {
         /// What happened.
         source: Box<LifecycleError>,
     },
+    /// A backup could not be taken or restored.
+    #[error(transparent)]
+    Backup(BackupError),
+    /// Some tenants are not in a backup.
+    #[error("{} tenants are not in the backup{}", .0.len(), left_out(.0))]
+    NotBackedUp(Vec<NotBackedUp>),
     /// An account could not be made or changed.
     #[error(transparent)]
     User(#[from] UserError),
@@ -293,6 +302,12 @@ fn statements(all: &[String]) -> String {
 fn findings(all: &[Finding]) -> String {
     all.iter()
         .map(|finding| format!("\n  {}\n    mend: {}", finding.what, finding.mend))
+        .collect()
+}
+
+fn left_out(all: &[NotBackedUp]) -> String {
+    all.iter()
+        .map(|one| format!("\n  {}: {}", one.code, one.error))
         .collect()
 }
 

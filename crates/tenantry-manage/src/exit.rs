@@ -1,6 +1,9 @@
 use std::process::ExitCode;
 
-use tenantry::{lifecycle::LifecycleError, policy::NotExplained};
+use tenantry::{
+    lifecycle::{LifecycleError, backup::BackupError},
+    policy::NotExplained,
+};
 
 use crate::Error;
 
@@ -46,7 +49,10 @@ impl From<&Error> for Exit {
             | Error::NoTask(_)
             | Error::ForWhom
             | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_)) => Self::Usage,
-            Error::NoTenant(_) | Error::NoMatch(_) | Error::NotDeleted(_) => Self::NoTenant,
+            Error::NoTenant(_)
+            | Error::NoMatch(_)
+            | Error::NotDeleted(_)
+            | Error::Backup(BackupError::NotInIt(_)) => Self::NoTenant,
             Error::NotSetUp(_)
             | Error::CentralBehind(_)
             | Error::TenantBehind { .. }
@@ -56,11 +62,14 @@ impl From<&Error> for Exit {
             | Error::NotEmpty(_)
             | Error::DemoInProduction
             | Error::CodeTaken(_)
+            | Error::Backup(BackupError::Exists(_) | BackupError::NotEmpty)
             | Error::NeedsRoles(_)
             | Error::Policies(_)
             | Error::NotPermitted
             | Error::Unsafe(_) => Self::Refused,
-            Error::SomeTenants { .. } | Error::SomeTasks { .. } => Self::Partly,
+            Error::SomeTenants { .. } | Error::SomeTasks { .. } | Error::NotBackedUp(_) => {
+                Self::Partly
+            }
             Error::NothingHere(_)
             | Error::NoUser { .. }
             | Error::NoOperator(_)
@@ -72,6 +81,7 @@ impl From<&Error> for Exit {
             | Error::Open(_)
             | Error::Lifecycle { .. }
             | Error::Archive { .. }
+            | Error::Backup(_)
             | Error::Import { .. }
             | Error::User(_)
             | Error::Tenant { .. }

@@ -5,16 +5,20 @@ use std::{path::Path, sync::Arc};
 use crate::{
     catalog::schema,
     db::{
-        CentralDb, Db, DbError, Engine,
+        CentralDb, Db, DbError, Engine, TenantDb,
         postgres::{
             Scope, Server,
             scope::{CATALOG_SCHEMA, CENTRAL_SCHEMA},
         },
         sqlite::{Create, Database},
+        transfer::Whose,
     },
     isolation::postgres,
     migrate::{MigrateError, Migrations, Progress, apply_to_sqlite, pending_on_sqlite},
 };
+
+/// The file that it is, where it is one, in the data folder.
+pub(crate) const FILE: &str = "central.db";
 
 pub(crate) enum Central {
     File {
@@ -27,7 +31,7 @@ pub(crate) enum Central {
 
 impl Central {
     pub(crate) fn file(data: &Path, create: Create) -> Self {
-        let path = data.join("central.db");
+        let path = data.join(FILE);
         Self::File {
             present: path.exists(),
             application: Database::new(&path, create),
@@ -49,6 +53,18 @@ impl Central {
         Db::new(match self {
             Self::File { application, .. } => Engine::Sqlite(application.clone()),
             Self::Server(server) => Engine::Postgres(Scope::central(server).into()),
+        })
+    }
+
+    /// A handle to one part of it, to carry all of that.
+    pub(crate) fn part(&self, whose: Whose) -> TenantDb {
+        Db::new(match (self, whose) {
+            // one writer, whose every row is the library's to carry
+            (Self::File { catalog, .. }, _) => Engine::Sqlite(catalog.clone()),
+            (Self::Server(server), Whose::Catalog) => {
+                Engine::Postgres(Scope::catalog(server).into())
+            }
+            (Self::Server(server), _) => Engine::Postgres(Scope::central(server).into()),
         })
     }
 

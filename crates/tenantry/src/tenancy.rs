@@ -267,6 +267,12 @@ impl Tenancy {
         self.0.catalog.store().behind(&self.0.tenant_version).await
     }
 
+    /// How new tenants are kept apart unless told otherwise.
+    #[must_use]
+    pub fn default_isolation(&self) -> Isolation {
+        self.0.default_isolation
+    }
+
     /// The version that an up-to-date tenant has.
     #[must_use]
     pub fn tenant_version(&self) -> &str {

@@ -646,15 +646,7 @@ async fn a_task_runs_for_the_tenants_it_is_told() {
         ("20.79".into(), "2.49".into())
     );
     // what fails for one is told, and changes nothing
-    let failed = place.run(&[
-        "run",
-        "reprice",
-        "--all",
-        "--keep-going",
-        "--json",
-        "--",
-        "x",
-    ]);
+    let failed = place.run(&["run", "reprice", "x", "--all", "--keep-going", "--json"]);
     let failed = failed.exits(5);
     assert_eq!(failed.json().as_array().unwrap().len(), 2);
     assert!(

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod api;
+mod backup;
 mod bad_input;
 mod browser;
 mod commands;

@@ -74,6 +74,13 @@ async fn look(tenancy: &Tenancy, pending: &[String], app: &str) -> Result<Vec<Fi
         Err(_) if !pending.is_empty() => Vec::new(),
         tenants => tenants.map_err(Error::Catalog)?,
     };
+    if pending.is_empty() && tenancy.is_being_restored().await.map_err(Error::Catalog)? {
+        findings.push(problem(
+            "restore",
+            "of a backup, which was begun and has not ended".into(),
+            format!("{app} restore DIR, the same once more, goes on with it"),
+        ));
+    }
     let audited = tenancy.audit().await.map_err(Error::Catalog)?;
     findings.extend(
         audited

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod backup;
 mod check;
 mod console;
 mod demo;
@@ -50,6 +51,10 @@ Examples:
     Completions(shell::Args),
     /// Print the manual page, for `man -l -`
     Man,
+    /// Write everything into a folder, or one tenant
+    Backup(backup::Args),
+    /// Bring a backup, or a tenant of it, back
+    Restore(backup::RestoreArgs),
     /// Look for problems, and tell what mends each; changes nothing
     Check(check::Args),
     /// Make, list and disable the operators: those who run the deployment
@@ -80,6 +85,19 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
         Command::Sql(args) => {
             let tenancy = context.open::<A>().await?;
             let done = sql::run(&args, &tenancy).await;
+            tenancy.close();
+            done
+        }
+        Command::Backup(args) => {
+            let tenancy = context.open_for::<A>(true).await?;
+            let done = backup::take(&args, &tenancy).await;
+            tenancy.close();
+            done
+        }
+        Command::Restore(args) if args.only_looks() => backup::verify(&args).await,
+        Command::Restore(args) => {
+            let tenancy = context.open::<A>().await?;
+            let done = backup::restore(args, context, &tenancy).await;
             tenancy.close();
             done
         }

@@ -3,7 +3,7 @@ use std::io::ErrorKind;
 use tenantry::{
     accounts::MemberError,
     db::DbError,
-    lifecycle::{ArchiveError, LifecycleError},
+    lifecycle::{ArchiveError, LifecycleError, backup::BackupError},
     policy::NotExplained,
 };
 
@@ -50,6 +50,25 @@ impl Error {
                 source: LifecycleError::NoPlace(_),
                 ..
             } => "--isolation and --server say where; other than files need --database-url".into(),
+            Self::Backup(BackupError::Exists(_)) => "name a folder that is not there yet".into(),
+            Self::Backup(BackupError::NotEmpty) => format!(
+                "`{app} restore DIR --data PLACE` restores it elsewhere, --tenant one tenant of it"
+            ),
+            Self::Backup(BackupError::Partial) => {
+                "--tenant CODE restores it beside the others".into()
+            }
+            Self::Backup(BackupError::NotInIt(_)) => {
+                format!("`{app} restore DIR --verify --json` tells which are in it")
+            }
+            Self::Backup(BackupError::Damaged(_)) => {
+                "nothing was touched; bring it from where it was written once more".into()
+            }
+            Self::Backup(BackupError::Misfit(_)) => {
+                format!("restore it by the version of {app} that it was taken with, then migrate")
+            }
+            Self::NotBackedUp(_) => {
+                format!("all others are in it; `{app} check` tells what is wrong with these")
+            }
             Self::NoUser { tenant, .. } => {
                 format!("`{app} user list --tenant {tenant}` tells which there are")
             }

@@ -6,6 +6,7 @@
 
 mod cache;
 mod operations;
+mod restores;
 pub(crate) mod schema;
 mod store;
 mod watch;

@@ -428,6 +428,14 @@ CREATE TRIGGER tenantry_tenants_plan AFTER UPDATE OF plan
     ON tenantry_tenants FOR EACH ROW EXECUTE FUNCTION tenantry_tell();
 ";
 
+/// The restore of a whole deployment, until it has ended.
+const RESTORES: &str = "
+CREATE TABLE tenantry_restores (
+    backup_id uuid PRIMARY KEY,
+    begun_at timestamptz NOT NULL
+);
+";
+
 /// The catalog in the central SQLite file.
 pub(crate) fn sqlite() -> Migrations {
     Migrations::new()
@@ -439,6 +447,7 @@ pub(crate) fn sqlite() -> Migrations {
         // a twin, because it rebuilds a table
         .twins("tenantry_0006_lifecycle", LIFECYCLE_SQLITE, LIFECYCLE_POSTGRES)
         .sql("tenantry_0007_plan", PLAN_SQLITE)
+        .sql("tenantry_0008_restores", RESTORES)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -455,4 +464,5 @@ pub(crate) fn postgres() -> Migrations {
             LIFECYCLE_POSTGRES,
         )
         .sql("tenantry_0007_plan", PLAN_POSTGRES)
+        .sql("tenantry_0008_restores", RESTORES)
 }

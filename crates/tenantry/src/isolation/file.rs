@@ -4,6 +4,7 @@
 //! an empty file takes many. It appears under its name whole or not at all.
 
 use std::{
+    collections::HashSet,
     fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -11,11 +12,13 @@ use std::{
 };
 
 use lru::LruCache;
+use rusqlite::Connection;
 use tokio::sync::OnceCell;
 
 use crate::{
     db::{
         DbError,
+        postgres::scope,
         sqlite::{self, Create, Database},
     },
     failpoint::failpoint,
@@ -158,6 +161,46 @@ impl Files {
         Ok(())
     }
 
+    /// Makes the tenant's file from a copy of one, without the rows of some tables.
+    pub(crate) async fn bring(
+        &self,
+        id: TenantId,
+        from: PathBuf,
+        without: HashSet<String>,
+    ) -> Result<(), DbError> {
+        let path = self.path(id);
+        let draft = draft(&path);
+        let (folder, to) = (path.parent().unwrap_or(&path).to_owned(), draft.clone());
+        blocking(move || {
+            fs::create_dir_all(&folder)?;
+            fs::copy(&from, &to)?;
+            fs::File::open(&to)?.sync_all()
+        })
+        .await?;
+        failpoint("restore.copied");
+        if !without.is_empty() {
+            let database = Database::new(&draft, Create::Never);
+            let emptied = sqlite::trusted(&database, move |connection| {
+                empty(connection, &without).map_err(sqlite::translate)
+            });
+            emptied.await?;
+            let (database, draft) = (database, draft.clone());
+            blocking(move || {
+                database.close_here();
+                for suffix in ["-wal", "-shm"] {
+                    drop(fs::remove_file(beside(&draft, suffix)));
+                }
+                fs::File::open(&draft)?.sync_all()
+            })
+            .await?;
+        }
+        blocking(move || {
+            fs::rename(&draft, &path)?;
+            sync_folder(path.parent().unwrap_or(&path))
+        })
+        .await
+    }
+
     /// Removes the tenant's file and all that stands beside it. Nothing there is fine too.
     pub(crate) async fn remove(&self, id: TenantId) -> Result<(), DbError> {
         self.close(id);
@@ -167,6 +210,8 @@ impl Files {
             // that stand beside it anew.
             for path in [
                 draft(&path),
+                beside(&draft(&path), "-wal"),
+                beside(&draft(&path), "-shm"),
                 path.clone(),
                 beside(&path, "-wal"),
                 beside(&path, "-shm"),
@@ -224,6 +269,23 @@ impl Files {
         .await?;
         Ok(path)
     }
+}
+
+/// Deletes all rows of those of the tables that there are, and writes everything into the one file.
+fn empty(connection: &Connection, tables: &HashSet<String>) -> rusqlite::Result<()> {
+    let there: Vec<String> = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut sql = "BEGIN; PRAGMA defer_foreign_keys = ON;".to_owned();
+    for table in there.iter().filter(|table| tables.contains(*table)) {
+        sql.push_str(&format!("DELETE FROM {};", scope::quoted(table)));
+    }
+    connection.execute_batch(&format!("{sql} COMMIT"))?;
+    let busy: i64 =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    debug_assert_eq!(busy, 0, "nobody else has it");
+    Ok(())
 }
 
 fn draft(path: &Path) -> PathBuf {

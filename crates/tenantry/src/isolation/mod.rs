@@ -69,6 +69,10 @@ impl Places {
         &self.files
     }
 
+    pub(crate) fn migrations(&self) -> &Migrations {
+        &self.migrations
+    }
+
     pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
         self.servers.values()
     }
@@ -214,6 +218,18 @@ impl Places {
         self.migrate(tenant, sharing).await.map(drop)
     }
 
+    /// Makes the tenant's place on a server with those migrations alone.
+    pub(crate) async fn provision_with(
+        &self,
+        tenant: &Tenant,
+        applied: &[String],
+        sharing: Sharing<'_>,
+    ) -> Result<(), MigrateError> {
+        let some = Arc::new(self.migrations.only(applied));
+        postgres::provision(self.server(tenant)?, tenant.isolation(), tenant.id()).await?;
+        self.migrate_by(&some, tenant, sharing).await.map(drop)
+    }
+
     /// Removes all that the tenant has in its place. Nothing there is fine too.
     pub(crate) async fn remove(&self, tenant: &Tenant) -> Result<(), DbError> {
         if tenant.isolation() != Isolation::File {
@@ -233,15 +249,24 @@ impl Places {
         tenant: &Tenant,
         sharing: Sharing<'_>,
     ) -> Result<Progress, MigrateError> {
+        self.migrate_by(&self.migrations, tenant, sharing).await
+    }
+
+    async fn migrate_by(
+        &self,
+        migrations: &Arc<Migrations>,
+        tenant: &Tenant,
+        sharing: Sharing<'_>,
+    ) -> Result<Progress, MigrateError> {
         let mut all = Progress::default();
         loop {
             let progress = if tenant.isolation() == Isolation::File {
                 let file = self.files.open(tenant.id())?;
-                apply_to_sqlite(&file.database, &self.migrations).await?
+                apply_to_sqlite(&file.database, migrations).await?
             } else {
                 let server = self.server(tenant)?;
                 let (database, schema) = schema_of(server, tenant);
-                postgres::apply(server, &database, &schema, &self.migrations).await?
+                postgres::apply(server, &database, &schema, migrations).await?
             };
             all.applied.extend(progress.applied);
             all.ahead = progress.ahead;

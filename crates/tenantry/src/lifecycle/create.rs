@@ -141,7 +141,7 @@ impl Tenancy {
     }
 
     /// Writes the tenant into the catalog as one that is being made.
-    async fn reserve(&self, draft: &Tenant) -> Result<TenantLock, LifecycleError> {
+    pub(super) async fn reserve(&self, draft: &Tenant) -> Result<TenantLock, LifecycleError> {
         let inner = &self.0;
         let lock = TenantLock::try_take(inner, draft.id())
             .await?

@@ -1,10 +1,13 @@
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use tokio::sync::mpsc;
 
 use super::{
     LifecycleError, NewTenant, SeedError,
-    archive::{ArchiveError, ColumnHead, Head, Piece, Reader, Who, Writer},
+    archive::{ArchiveError, ColumnHead, Counted, Head, Piece, Reader, Who, Writer},
     snapshot::Snapshot,
     transfer::read,
 };
@@ -80,7 +83,7 @@ impl Tenancy {
         if how.anonymise {
             without.extend(PERSONAL_TABLES.iter().map(|table| (*table).into()));
         }
-        let mut items = read(&snapshot, Selection { without }).await?;
+        let items = read(&snapshot, Selection { without }).await?;
         let (code, name) = match how.anonymise {
             false => (tenant.code().to_string(), tenant.name().to_owned()),
             true => ("anonymous".into(), "Anonymous".into()),
@@ -91,23 +94,10 @@ impl Tenancy {
             name,
         };
         let head = Head::new(who, self.tenant_version(), how.anonymise);
-        let mut others = how
+        let others = how
             .anonymise
             .then(|| Pseudonyms::of(&self.0.personal_columns));
-        let path = path.to_owned();
-        let counted = tokio::task::spawn_blocking(move || {
-            let mut writer = Writer::create(&path, &head)?;
-            let written = write(&mut writer, &mut items, others.as_mut());
-            match written {
-                Ok(()) => writer.finish(),
-                Err(error) => {
-                    writer.abandon();
-                    Err(error)
-                }
-            }
-        })
-        .await
-        .map_err(|_| crate::db::DbError::Closed)??;
+        let counted = into_file(path.to_owned(), head, items, others).await?;
         Ok(Exported {
             tables: counted.tables,
             rows: counted.rows,
@@ -136,8 +126,10 @@ impl Tenancy {
                 .map_err(|error| ArchiveError::Damaged(error.to_string()))?,
         };
         let new = placed(NewTenant::new(code, head.tenant.name));
+        let without = self.0.credentials();
         let loading = move |db: TenantDb| async move {
-            load(reader, &db).await.map_err(SeedError::from)?;
+            let keep: Keep = Box::new(move |table, _, _| !without.contains(table));
+            load(reader, &db, keep).await.map_err(SeedError::from)?;
             crate::failpoint::failpoint("import.loaded");
             Ok(())
         };
@@ -150,6 +142,27 @@ impl Tenancy {
             Err(other) => Err(other),
         }
     }
+}
+
+/// Writes what is read into a file.
+pub(super) async fn into_file(
+    path: PathBuf,
+    head: Head,
+    mut items: mpsc::Receiver<Result<Item, crate::db::DbError>>,
+    mut others: Option<Pseudonyms>,
+) -> Result<Counted, ArchiveError> {
+    tokio::task::spawn_blocking(move || {
+        let mut writer = Writer::create(&path, &head)?;
+        match write(&mut writer, &mut items, others.as_mut()) {
+            Ok(()) => writer.finish(),
+            Err(error) => {
+                writer.abandon();
+                Err(error)
+            }
+        }
+    })
+    .await
+    .map_err(|_| crate::db::DbError::Closed)?
 }
 
 fn write(
@@ -191,7 +204,22 @@ fn write(
 
 const ROWS_AT_ONCE: usize = 200;
 
-async fn load(mut reader: Reader, db: &TenantDb) -> Result<(), ArchiveError> {
+/// Which rows are taken, by the table, its columns and the row.
+pub(super) type Keep = Box<dyn Fn(&str, &[String], &[Cell]) -> bool + Send + Sync>;
+
+async fn load(reader: Reader, db: &TenantDb, keep: Keep) -> Result<(), ArchiveError> {
+    let mut loader = Loader::begin(db).await?;
+    pour(reader, &mut loader, keep).await?;
+    Ok(loader.commit().await?)
+}
+
+/// Writes what an archive has, and looks at its checksums on the way. Nothing is lasting before the
+/// loader says so.
+pub(super) async fn pour(
+    mut reader: Reader,
+    loader: &mut Loader,
+    keep: Keep,
+) -> Result<(), ArchiveError> {
     let (sender, mut pieces) = mpsc::channel(2 * ROWS_AT_ONCE);
     let reading = tokio::task::spawn_blocking(move || {
         loop {
@@ -202,15 +230,17 @@ async fn load(mut reader: Reader, db: &TenantDb) -> Result<(), ArchiveError> {
             }
         }
     });
-    let mut loader = Loader::begin(db).await?;
     let mut rows = Vec::new();
+    let mut table = (String::new(), Vec::new());
     loop {
         let piece = pieces
             .recv()
             .await
             .unwrap_or(Err(crate::db::DbError::Closed.into()))?;
         if let Piece::Row(row) = piece {
-            rows.push(row);
+            if keep(&table.0, &table.1, &row) {
+                rows.push(row);
+            }
             if rows.len() >= ROWS_AT_ONCE {
                 loader.rows(std::mem::take(&mut rows)).await?;
             }
@@ -220,16 +250,19 @@ async fn load(mut reader: Reader, db: &TenantDb) -> Result<(), ArchiveError> {
             loader.rows(std::mem::take(&mut rows)).await?;
         }
         match piece {
-            Piece::Table(name, columns) => loader.table(&name, &columns)?,
+            Piece::Table(name, columns) => {
+                loader.table(&name, &columns)?;
+                table = (name, columns);
+            }
             _ => break,
         }
     }
     drop(reading.await);
-    Ok(loader.commit().await?)
+    Ok(())
 }
 
 /// What stands in place of who somebody is.
-struct Pseudonyms {
+pub(super) struct Pseudonyms {
     columns: HashMap<String, Vec<String>>,
     /// The positions in the rows of this table, and whether it is a user's address there.
     now: Vec<(usize, &'static str)>,

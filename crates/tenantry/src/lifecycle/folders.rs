@@ -1,6 +1,9 @@
 //! What a tenant has in the data folder besides its database.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{db::DbError, tenancy::Inner, tenant::TenantId};
 
@@ -10,6 +13,37 @@ const BY_TENANT: [&str; 2] = ["mail", "files"];
 fn of(inner: &Inner, id: TenantId) -> Vec<PathBuf> {
     let folder = |name| inner.data.join(name).join(id.to_string());
     BY_TENANT.into_iter().map(folder).collect()
+}
+
+/// Every file that a tenant has, each with a path that does not name the tenant.
+pub(super) fn files(data: &Path, id: TenantId) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for name in BY_TENANT {
+        let mut folders = vec![(data.join(name).join(id.to_string()), name.to_owned())];
+        while let Some((folder, path)) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let Some(name) = entry
+                    .file_name()
+                    .to_str()
+                    .map(|name| format!("{path}/{name}"))
+                else {
+                    continue; // no name that this library gives
+                };
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push((entry.path(), name)),
+                    _ => found.push((entry.path(), name)),
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Where a file of that path is, of a tenant with that id.
+pub(super) fn place(data: &Path, id: TenantId, path: &str) -> Option<PathBuf> {
+    let (name, rest) = path.split_once('/')?;
+    let name = BY_TENANT.into_iter().find(|one| *one == name)?;
+    Some(data.join(name).join(id.to_string()).join(rest))
 }
 
 /// How many files there are.

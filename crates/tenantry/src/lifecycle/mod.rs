@@ -5,6 +5,7 @@
 //! finishes the operation or undoes it. A tenant half made or half erased is seen by nobody.
 
 mod archive;
+pub mod backup;
 mod change;
 mod create;
 mod delete;

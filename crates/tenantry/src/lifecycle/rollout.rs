@@ -85,6 +85,17 @@ impl Inner {
             .await
     }
 
+    /// Makes a tenant's place on a server with those migrations alone.
+    pub(crate) async fn provision_with(
+        &self,
+        tenant: &Tenant,
+        applied: &[String],
+    ) -> Result<(), MigrateError> {
+        self.places
+            .provision_with(tenant, applied, &|server| self.sharing(server))
+            .await
+    }
+
     async fn apply(&self, tenant: &Tenant) -> Result<Progress, MigrateError> {
         self.places
             .migrate(tenant, &|server| self.sharing(server))

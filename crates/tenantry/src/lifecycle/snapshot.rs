@@ -10,9 +10,11 @@ use std::{
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 
 use crate::{
+    central::{Central, FILE},
     db::{
         Db, DbError, Engine, TenantDb,
         sqlite::{self, Create, Database},
+        transfer::Whose,
     },
     tenancy::Inner,
     tenant::{Isolation, Tenant, TenantId},
@@ -22,7 +24,7 @@ use crate::{
 /// gone when this is dropped.
 pub(super) struct Snapshot {
     db: TenantDb,
-    _copy: Option<Copied>,
+    _copy: Option<Arc<Copied>>,
 }
 
 /// A copy of a file, that others leave alone as long as this process lives.
@@ -41,29 +43,73 @@ impl Snapshot {
                 _copy: None,
             });
         }
+        let from = inner.places.files().path(tenant.id());
+        Self::of_file(inner, from, Owner::Tenant).await
+    }
+
+    /// Of a tenant's file that nobody has open, wherever it is.
+    pub(super) async fn of_copy(inner: &Inner, file: &Path) -> Result<Self, DbError> {
+        Self::of_file(inner, file.into(), Owner::Nobody).await
+    }
+
+    /// Of the central database: by the first the catalog's tables are read, by the other the
+    /// application's shared ones.
+    pub(super) async fn of_central(inner: &Inner) -> Result<(Self, Self), DbError> {
+        if let Central::Server(_) = &inner.central {
+            let part = |whose| Self {
+                db: inner.central.part(whose),
+                _copy: None,
+            };
+            return Ok((part(Whose::Catalog), part(Whose::Central)));
+        }
+        let from = inner.data.join(FILE);
+        let catalog = Self::of_file(inner, from, Owner::Catalog).await?;
+        let application = Self {
+            db: catalog.db.clone(),
+            _copy: catalog._copy.clone(),
+        };
+        Ok((catalog, application))
+    }
+
+    async fn of_file(inner: &Inner, from: PathBuf, owner: Owner) -> Result<Self, DbError> {
         let folder = folder(inner);
         let path = folder.join(format!("{}.db", TenantId::generate()));
-        let (from, to) = (inner.places.files().path(tenant.id()), path.clone());
+        let to = path.clone();
         let held = tokio::task::spawn_blocking(move || {
             fs::create_dir_all(folder).map_err(failed)?;
-            copy(&from, &to)
+            match owner {
+                // it may be where nothing can be written
+                Owner::Nobody => copy_plainly(&from, &to),
+                Owner::Tenant | Owner::Catalog => copy(&from, &to),
+            }
         })
         .await
         .map_err(|_| DbError::Closed)??;
-        let database = Database::new(&path, Create::Never);
+        let database = match owner {
+            Owner::Catalog => Database::for_catalog(&path),
+            Owner::Tenant | Owner::Nobody => Database::new(&path, Create::Never),
+        };
         Ok(Self {
             db: Db::new(Engine::Sqlite(database.clone())),
-            _copy: Some(Copied {
+            _copy: Some(Arc::new(Copied {
                 path,
                 database,
                 _held: held,
-            }),
+            })),
         })
     }
 
     pub(super) fn db(&self) -> &TenantDb {
         &self.db
     }
+}
+
+/// Whose a file is that is copied.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Tenant,
+    Catalog,
+    Nobody,
 }
 
 impl Drop for Copied {
@@ -73,8 +119,18 @@ impl Drop for Copied {
     }
 }
 
+fn copy_plainly(from: &Path, to: &Path) -> Result<File, DbError> {
+    let held = File::create_new(to).map_err(failed)?;
+    held.lock().map_err(failed)?;
+    if let Err(error) = fs::copy(from, to) {
+        remove(to);
+        return Err(failed(error));
+    }
+    Ok(held)
+}
+
 /// Copies a file as it is at one moment, page by page, without keeping anybody from writing.
-fn copy(from: &Path, to: &Path) -> Result<File, DbError> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<File, DbError> {
     let held = File::create_new(to).map_err(failed)?;
     held.lock().map_err(failed)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

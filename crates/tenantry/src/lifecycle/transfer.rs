@@ -10,7 +10,7 @@ use crate::{
     Tenancy,
     db::{
         DbError, TenantDb,
-        transfer::{self, Cell, Item, LoadError, Loader, Selection, Structure},
+        transfer::{self, Cell, Item, LoadError, Loader, Selection, Structure, Whose},
     },
     tenant::Tenant,
 };
@@ -114,7 +114,16 @@ pub(super) async fn read(
     from: &Snapshot,
     selection: Selection,
 ) -> Result<Receiver<Result<Item, DbError>>, DbError> {
-    let structure = Structure::of(from.db()).await?;
+    read_part(from, selection, Whose::Tenant).await
+}
+
+/// As [`read`], of a part of what there is.
+pub(super) async fn read_part(
+    from: &Snapshot,
+    selection: Selection,
+    whose: Whose,
+) -> Result<Receiver<Result<Item, DbError>>, DbError> {
+    let structure = Structure::of_part(from.db(), whose).await?;
     Ok(transfer::read(from.db().clone(), structure, selection))
 }
 

@@ -291,6 +291,12 @@ impl Migrations {
         self.0.iter().find(|migration| migration.name == name)
     }
 
+    /// Those of the list that are named.
+    pub(crate) fn only(&self, names: &[String]) -> Self {
+        let named = |one: &&Migration| names.iter().any(|name| *name == one.name);
+        Self(self.0.iter().filter(named).cloned().collect())
+    }
+
     /// The list up to its first function.
     pub(crate) fn before_functions(&self) -> Self {
         let sql = self.0.iter().take_while(|one| one.function().is_none());

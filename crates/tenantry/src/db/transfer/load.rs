@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cell, Column, Kind, Structure, Table};
+use super::{Cell, Column, Kind, Structure, Table, Whose};
 use crate::db::{
     DbError, Engine, TenantDb, TenantTx,
     postgres::scope::{literal, quoted},
@@ -54,7 +54,12 @@ const MOST_PARAMETERS: usize = 500;
 
 impl Loader {
     pub(crate) async fn begin(db: &TenantDb) -> Result<Self, LoadError> {
-        let structure = Structure::of(db).await?;
+        Self::begin_in(db, Whose::Tenant).await
+    }
+
+    /// As [`begin`](Self::begin), into a part of what the handle speaks to.
+    pub(crate) async fn begin_in(db: &TenantDb, whose: Whose) -> Result<Self, LoadError> {
+        let structure = Structure::of_part(db, whose).await?;
         let mut tx = db.begin();
         let roles = match db.engine() {
             Engine::Sqlite(_) => {
@@ -81,6 +86,18 @@ impl Loader {
             now: None,
             later: Vec::new(),
         })
+    }
+
+    /// Empties every table, those first that point to others.
+    pub(crate) async fn clear(&mut self) -> Result<(), LoadError> {
+        let tables = self.structure.tables.iter().rev();
+        let statements = tables.map(|table| format!("DELETE FROM {}", quoted(&table.name)));
+        Ok(self.tx.say(statements.collect()).await?)
+    }
+
+    /// Says statements of the library's own in the same transaction.
+    pub(crate) async fn say(&mut self, statements: Vec<String>) -> Result<(), LoadError> {
+        Ok(self.tx.say(statements).await?)
     }
 
     /// The rows that follow are of this table, with values for these columns.

@@ -21,6 +21,25 @@ use serde::{Deserialize, Serialize};
 
 use super::{DbError, Engine, TenantDb};
 
+/// Whose tables are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// A tenant's.
+    Tenant,
+    /// The catalog's.
+    Catalog,
+    /// The application's shared ones.
+    Central,
+}
+
+/// Of the catalog's tables, what belongs to this one deployment: how it was made, what its processes
+/// tell each other, and what was restored into it.
+const NOT_CARRIED: [&str; 3] = [
+    "tenantry_changes",
+    "tenantry_migrations",
+    "tenantry_restores",
+];
+
 /// The tables of a tenant's place, those before that others point to.
 #[derive(Debug, Clone)]
 pub(crate) struct Structure {
@@ -69,9 +88,14 @@ pub(crate) enum Kind {
 impl Structure {
     /// The structure of the place that the handle speaks to.
     pub(crate) async fn of(db: &TenantDb) -> Result<Self, DbError> {
+        Self::of_part(db, Whose::Tenant).await
+    }
+
+    /// The structure of a part of what the handle speaks to.
+    pub(crate) async fn of_part(db: &TenantDb, whose: Whose) -> Result<Self, DbError> {
         let tables = match db.engine() {
-            Engine::Sqlite(database) => sqlite::tables(database).await?,
-            Engine::Postgres(scope) => postgres::tables(scope).await?,
+            Engine::Sqlite(database) => sqlite::tables(database, whose).await?,
+            Engine::Postgres(scope) => postgres::tables(scope, whose).await?,
         };
         Ok(Self {
             tables: in_order(tables),

@@ -4,30 +4,31 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::{Column, Kind, Points, Table};
+use super::{Column, Kind, NOT_CARRIED, Points, Table, Whose};
 use crate::db::{
     DbError,
     sqlite::{self, Database},
 };
 
-pub(super) async fn tables(database: &Arc<Database>) -> Result<Vec<Table>, DbError> {
-    sqlite::trusted(database, |connection| {
-        read(connection).map_err(sqlite::translate)
+pub(super) async fn tables(database: &Arc<Database>, whose: Whose) -> Result<Vec<Table>, DbError> {
+    sqlite::trusted(database, move |connection| {
+        read(connection, whose).map_err(sqlite::translate)
     })
     .await
 }
 
-fn read(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
+fn read(connection: &Connection, whose: Whose) -> rusqlite::Result<Vec<Table>> {
     let found: Vec<(String, String)> = connection
         .prepare(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'table'
-                AND name NOT LIKE 'tenantry\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+                AND (name LIKE 'tenantry\\_%' ESCAPE '\\') = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
                 AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name",
         )?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([whose == Whose::Catalog], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     found
         .into_iter()
+        .filter(|(name, _)| !NOT_CARRIED.contains(&name.as_str()))
         .map(|(name, sql)| table(connection, name, &sql))
         .collect()
 }
