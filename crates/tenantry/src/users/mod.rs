@@ -17,6 +17,7 @@ mod api_key;
 mod audit;
 pub(crate) mod factor;
 mod guard;
+mod hashers;
 mod jwt;
 mod link;
 pub(crate) mod mailed;

@@ -1,42 +1,28 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
+
+use super::hashers::{Hashers, NotDone};
 
 /// How long a password may be, in bytes. Longer ones only cost time.
 const LONGEST: usize = 1024;
-
-/// How many may wait to be hashed or checked for each that can be at a time: at 20 ms each, the last
-/// of them waits for a second or two.
-const WAITING_PER_TURN: usize = 64;
 
 /// How long who is refused waits to hear it. Whoever is answered at once tries again at once: 200
 /// connections that do so take both processors of a small machine for nothing but refusals.
 pub(crate) const REFUSED_AFTER: Duration = Duration::from_millis(500);
 
 /// Hashes and checks passwords with argon2id, off the threads that serve requests, on no more than
-/// half of the processors: a flood of sign-ins leaves the others to whoever is in. Those who would
-/// wait for too long are refused instead.
+/// half of the processors, and there behind everybody else: a flood of sign-ins leaves the processors
+/// to whoever is in. Those who would wait for too long are refused instead, half a second later.
 ///
 /// The parameters are argon2's recommended 19 MiB and two passes
 /// ([OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)).
 #[derive(Debug, Clone)]
-pub struct Passwords {
-    turns: Arc<Semaphore>,
-    /// One for each that may be under way or wait.
-    places: Arc<Semaphore>,
-    /// What hashing works in, one for each turn, kept from one to the next. Given back to the
-    /// allocator, its 19 MiB would be cut up by whatever else is allocated, and the next hash
-    /// would need others: a server grew by as much with each sign-up.
-    memory: Arc<Mutex<Vec<Vec<Block>>>>,
-}
+pub struct Passwords(Hashers);
 
 /// Why a password could not be hashed.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +41,7 @@ pub enum PasswordError {
 
 impl Passwords {
     pub(crate) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let turns = (processors / 2).max(1);
-        Self {
-            turns: Arc::new(Semaphore::new(turns)),
-            places: Arc::new(Semaphore::new(turns * (1 + WAITING_PER_TURN))),
-            memory: Arc::default(),
-        }
+        Self(Hashers::new())
     }
 
     /// The hash to be stored, in PHC's text form.
@@ -120,25 +100,14 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> R + Send + 'static,
     ) -> Result<R, PasswordError> {
-        let place = self.places.clone().try_acquire_owned();
-        let Ok(place) = place else {
-            tokio::time::sleep(REFUSED_AFTER).await;
-            return Err(PasswordError::Busy);
-        };
-        let turn = self.turns.clone().acquire_owned().await;
-        let turn = turn.map_err(|_| PasswordError::Unavailable)?;
-        let kept = self.memory.clone();
-        // the turn ends with the work, not with whoever waits for it
-        tokio::task::spawn_blocking(move || {
-            let _held = (place, turn);
-            let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut memory = lock().pop().unwrap_or_default();
-            let result = work(&mut memory);
-            lock().push(memory);
-            result
-        })
-        .await
-        .map_err(|_| PasswordError::Unavailable)
+        match self.0.run(work).await {
+            Ok(done) => Ok(done),
+            Err(NotDone::Busy) => {
+                tokio::time::sleep(REFUSED_AFTER).await;
+                Err(PasswordError::Busy)
+            }
+            Err(NotDone::Unavailable) => Err(PasswordError::Unavailable),
+        }
     }
 }
 
@@ -224,26 +193,5 @@ mod tests {
         assert!(!passwords.is_outdated(&today));
         assert!(passwords.is_outdated(&today.replace("m=19456", "m=4096")));
         assert!(passwords.is_outdated(&today.replace("argon2id", "argon2i")));
-    }
-
-    #[tokio::test]
-    async fn who_would_wait_too_long_is_refused() {
-        let passwords = Passwords::new();
-        let turns = u32::try_from(passwords.places.available_permits()).unwrap();
-        let places = passwords.places.clone().acquire_many_owned(turns).await;
-        let busy = passwords.verify("anything", None).await;
-        assert!(matches!(busy, Err(PasswordError::Busy)));
-        drop(places);
-        assert!(!passwords.verify("anything", None).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn working_memory_is_kept_and_bounded() {
-        let passwords = Passwords::new();
-        for _ in 0..4 {
-            passwords.verify("anything", None).await.unwrap();
-        }
-        let kept = passwords.memory.lock().unwrap();
-        assert_eq!(kept.len(), 1, "one after the other needs but one");
     }
 }
