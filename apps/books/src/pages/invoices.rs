@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
+use chrono::Utc;
 use rust_decimal::Decimal;
 use tenantry::{
     db::TenantDb,
     policy::{Node, Parent, Permissions},
-    resources::{self, Level, Resource, Wanted},
+    resources::{self, Level, Resource, Wanted, Writable},
     routing::{Can, Collection, Form, Item, Query, Result, Site},
 };
 use uuid::Uuid;
@@ -185,14 +186,8 @@ async fn page(
 }
 
 pub(crate) async fn show(frame: Frame, item: Item<Invoice>) -> Result<Response> {
-    page(
-        StatusCode::OK,
-        frame,
-        &item.db,
-        &item.node,
-        Submitted::default(),
-    )
-    .await
+    let form = Submitted::of([("paid_on", Utc::now().date_naive().to_string())]);
+    page(StatusCode::OK, frame, &item.db, &item.node, form).await
 }
 
 #[derive(Template)]
@@ -235,6 +230,7 @@ pub(crate) async fn pay(
     Form(fields): Form<Fields>,
 ) -> Result<Response> {
     let Collection { parent, db, .. } = collection;
+    frame.may.require_on(Payment::CREATE, &parent, &[])?;
     let mut given = Given::new(fields);
     let recorded = async {
         let amount = given.read("amount", money::parsed);
