@@ -1,5 +1,6 @@
 //! What programs are told, in JSON.
 
+pub(crate) mod account;
 pub(crate) mod auth;
 pub(crate) mod companies;
 pub(crate) mod company;

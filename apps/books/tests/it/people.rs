@@ -1,8 +1,11 @@
 //! Accounts: making one, signing in and out, a forgotten password.
 
-use serde_json::json;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::support::{PASSWORD, link_mailed, register, shared, text, unique};
+use serde_json::json;
+use totp_rs::{Builder, Secret};
+
+use crate::support::{PASSWORD, Payload, link_mailed, register, shared, text, unique};
 
 #[tokio::test]
 async fn an_account_is_made_once_for_an_address() {
@@ -110,4 +113,95 @@ async fn a_company_has_an_address_of_its_own() {
     assert_eq!(me["companies"][0]["role"], "owner");
     let url = format!("http://localhost:{}/c/{code}", server.port());
     assert_eq!(me["companies"][0]["url"], url);
+}
+
+/// What an authenticator shows for a secret, so many seconds from now.
+fn code_in(secret: &str, seconds: u64) -> String {
+    let secret = Secret::try_from_base32(secret).unwrap().as_bytes().to_vec();
+    let codes = Builder::new()
+        .with_secret(secret.into_boxed_slice())
+        .build();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    codes.unwrap().generate(now.as_secs() + seconds).to_string()
+}
+
+#[tokio::test]
+async fn who_has_a_second_factor_needs_it_everywhere() {
+    let server = shared();
+    let person = register(&server, "ann").await;
+    let central = server.central();
+    let me = central.bearer(&person.token);
+    let begun = me.post("/api/auth/totp", json!({})).await.is(200).json();
+    let secret = text(&begun["secret"]);
+    let login =
+        |code: Option<&str>| json!({ "email": person.email, "password": PASSWORD, "code": code });
+    // it does not count before it is confirmed
+    central.post("/api/auth/login", login(None)).await.is(200);
+    let code = json!({ "code": code_in(&secret, 0) });
+    let confirmed = me.post("/api/auth/totp/confirm", code).await.is(200);
+    let recovery = text(&confirmed.json()["recovery_codes"][0]);
+    let again = me.post("/api/auth/totp", json!({})).await;
+    again.problem(409, "second-factor-on");
+
+    let without = central.post("/api/auth/login", login(None)).await;
+    without.problem(401, "second-factor-required");
+    central
+        .post("/api/auth/login", login(Some(&recovery)))
+        .await
+        .is(200);
+    let used = central
+        .post("/api/auth/login", login(Some(&recovery)))
+        .await;
+    used.problem(401, "second-factor-required");
+    let browser = central.browser();
+    let form = |code| {
+        [
+            ("email", &*person.email),
+            ("password", PASSWORD),
+            ("code", code),
+        ]
+    };
+    let asked = browser.form("/sign-in", &form("")).await;
+    assert!(asked.header("set-cookie").is_none());
+    assert!(asked.page(401).contains("name=\"code\""));
+    let next = code_in(&secret, 30);
+    browser
+        .form("/sign-in", &form(&next))
+        .await
+        .redirects_to("/companies");
+
+    let change = json!({ "current": PASSWORD, "new": "quite another one" });
+    let without = me.post("/api/auth/password", change).await;
+    without.problem(401, "second-factor-required");
+    let second = text(&confirmed.json()["recovery_codes"][1]);
+    let proof = json!({ "password": PASSWORD, "code": second });
+    let removed = me
+        .send("DELETE", "/api/auth/totp", Payload::Json(proof))
+        .await;
+    removed.is(204);
+    central.post("/api/auth/login", login(None)).await.is(200);
+}
+
+#[tokio::test]
+async fn another_password_needs_the_old_one_and_ends_what_is_signed_in() {
+    let server = shared();
+    let person = register(&server, "ann").await;
+    let central = server.central();
+    let me = central.bearer(&person.token);
+    let change = |current: &str, new: &str| json!({ "current": current, "new": new });
+    let wrong = me
+        .post("/api/auth/password", change("wrong", "quite another one"))
+        .await;
+    wrong.problem(401, "invalid-credentials");
+    let short = me
+        .post("/api/auth/password", change(PASSWORD, "short"))
+        .await;
+    short.invalid(&["new"]);
+    let changed = me
+        .post("/api/auth/password", change(PASSWORD, "quite another one"))
+        .await;
+    changed.is(204);
+    me.get("/api/auth/me").await.problem(401, "invalid-token");
+    let login = json!({ "email": person.email, "password": "quite another one" });
+    central.post("/api/auth/login", login).await.is(200);
 }

@@ -150,6 +150,10 @@ pub(super) const MATRIX: &[Entry] = &[
     central("POST", "/api/auth/logout", SignedIn, nothing, 204),
     central("POST", "/api/auth/forgot", Anyone, address, 202),
     central("POST", "/api/auth/reset", Anyone, wrong_link, 401),
+    central("POST", "/api/auth/password", SignedIn, new_password, 204),
+    central("POST", "/api/auth/totp", SignedIn, nothing, 200),
+    central("POST", "/api/auth/totp/confirm", SignedIn, wrong_code, 422),
+    central("DELETE", "/api/auth/totp", SignedIn, proof, 204),
     central("GET", "/api/auth/me", SignedIn, nothing, 200),
     central("GET", "/api/companies", SignedIn, nothing, 200),
     central("POST", "/api/companies", SignedIn, company, 201),
@@ -297,6 +301,19 @@ fn wrong_link(_: &Given<'_>) -> Payload {
 
 fn wrong_link_form(_: &Given<'_>) -> Payload {
     form([("link", "tnp_none"), ("password", PASSWORD)])
+}
+
+fn new_password(_: &Given<'_>) -> Payload {
+    Payload::Json(json!({ "current": PASSWORD, "new": "quite another one" }))
+}
+
+fn wrong_code(_: &Given<'_>) -> Payload {
+    Payload::Json(json!({ "code": "000000" }))
+}
+
+/// The second factor is taken away where there is none, too.
+fn proof(_: &Given<'_>) -> Payload {
+    Payload::Json(json!({ "password": PASSWORD, "code": "000000" }))
 }
 
 fn company(given: &Given<'_>) -> Payload {
