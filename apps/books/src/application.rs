@@ -90,6 +90,8 @@ impl Application for Books {
             }))
             .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .layer(header(header::REFERRER_POLICY, "same-origin"))
+            // answers show secrets, or what only one reader may see
+            .layer(header(header::CACHE_CONTROL, "no-store"))
     }
 
     async fn seed(_: Tenancy, _: TenantDb, _: Option<Owner>) -> Result<(), SeedError> {

@@ -86,8 +86,7 @@ fn signed_in(status: StatusCode, account: Account, token: IssuedToken) -> Respon
         expires_at: token.expires_at,
         account: account.into(),
     };
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    (status, no_store, Json(body)).into_response()
+    (status, Json(body)).into_response()
 }
 
 /// Makes an account.

@@ -36,10 +36,7 @@ fn html(status: StatusCode, template: &impl Template) -> Result<Response> {
     let text = template
         .render()
         .map_err(|error| routing::Problem::internal(&error))?;
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
+    let headers = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)];
     Ok((status, headers, Html(text)).into_response())
 }
 

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use totp_rs::{Builder, Secret};
 
-use crate::support::{PASSWORD, Payload, link_mailed, register, shared, text, unique};
+use crate::support::{Company, PASSWORD, Payload, link_mailed, register, shared, text, unique};
 
 #[tokio::test]
 async fn an_account_is_made_once_for_an_address() {
@@ -204,4 +204,38 @@ async fn another_password_needs_the_old_one_and_ends_what_is_signed_in() {
     me.get("/api/auth/me").await.problem(401, "invalid-token");
     let login = json!({ "email": person.email, "password": "quite another one" });
     central.post("/api/auth/login", login).await.is(200);
+}
+
+#[tokio::test]
+async fn what_is_said_is_kept_in_no_cache() {
+    let company = Company::shared().await;
+    let customer = company.customer("c").await;
+    let owner = company.as_owner();
+    let login = json!({ "email": company.owner.email, "password": PASSWORD });
+    let central = company.server().central();
+    for answer in [
+        central.post("/api/auth/login", login).await,
+        central
+            .bearer(&company.owner.token)
+            .post("/api/auth/totp", json!({}))
+            .await,
+        owner.get(&format!("/api/customers/{customer}")).await,
+        owner.get("/api/customers").await,
+        company
+            .browser(&company.owner)
+            .get(&company.page("/customers"))
+            .await,
+        central.browser().get("/new-password?link=tnp_none").await,
+        central.browser().get(&company.page("/customers")).await,
+    ] {
+        assert_eq!(
+            answer.header("cache-control"),
+            Some("no-store"),
+            "{}",
+            answer.asked
+        );
+    }
+    // what is the same for everybody may be kept
+    let style = central.get("/assets/style.css").await.is(200);
+    assert_ne!(style.header("cache-control"), Some("no-store"));
 }
