@@ -21,19 +21,29 @@ impl Yes {
     /// Has it confirmed, by the flag or by the tenant's code being typed on a terminal, after it was
     /// told what it means.
     pub(crate) fn or_ask(self, code: &TenantCode, meaning: &str) -> Result<Confirmed, Error> {
+        self.or_ask_for("the code", code.as_str(), meaning)
+    }
+
+    /// As [`or_ask`](Self::or_ask), by another word.
+    pub(crate) fn or_ask_for(
+        self,
+        called: &str,
+        word: &str,
+        meaning: &str,
+    ) -> Result<Confirmed, Error> {
         if self.yes {
             return Ok(Confirmed(()));
         }
         if !stdin().is_terminal() {
             return Err(Error::Unconfirmed);
         }
-        printer::ask(format_args!("{meaning} To go on, type the code {code}:"));
+        printer::ask(format_args!("{meaning} To go on, type {called} {word}:"));
         let mut answer = String::new();
         stdin().read_line(&mut answer).map_err(Error::Input)?;
         if !answer.ends_with('\n') {
             printer::note(""); // the terminal stands behind the question still
         }
-        if answer.trim() == code.as_str() {
+        if answer.trim() == word {
             Ok(Confirmed(()))
         } else {
             Err(Error::Declined)

@@ -384,6 +384,11 @@ impl Tenancy {
         self.0.places.size(tenant).await
     }
 
+    /// How many files the tenant has in the data folder besides its database.
+    pub async fn count_files(&self, tenant: &Tenant) -> u64 {
+        lifecycle::count_files(&self.0, tenant.id()).await
+    }
+
     /// Where the tenant's database is, for people.
     #[must_use]
     pub fn location(&self, tenant: &Tenant) -> String {

@@ -71,7 +71,7 @@ fn no_orphans(place: &Place) {
     for folder in ["snapshots", "locks"] {
         assert_eq!(place.files_in(folder), [""; 0]);
     }
-    place.run(&["check"]).ok();
+    place.run(&["check", "--deep"]).ok();
 }
 
 /// A deployment of three shops, one stopped and one deleted, and a backup of it.

@@ -723,3 +723,38 @@ fn shells_and_manuals_know_every_command() {
     );
     assert_eq!(place.files_in(""), [""; 0], "and touch nothing");
 }
+
+#[test]
+fn what_is_nobodys_is_found_and_removed() {
+    let place = place_with(&["acme", "globex"]);
+    place.run(&["check", "--deep"]).ok();
+    place.run(&["check", "--mend"]).refuses(2);
+    let nobody = "01900000-0000-7000-8000-0000000000aa";
+    let mail = place.data().join("mail").join(nobody);
+    std::fs::create_dir_all(&mail).unwrap();
+    std::fs::write(mail.join("1.eml"), "secret").unwrap();
+    let file = place.data().join("tenants/aa").join(format!("{nobody}.db"));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "left over").unwrap();
+    let before = codes(&place);
+
+    place.run(&["check"]).ok();
+    let found = place.run(&["check", "--deep", "--json"]).exits(4).json();
+    let findings = found["findings"].as_array().unwrap();
+    let orphans: Vec<_> = findings.iter().filter(|one| one["ok"] == false).collect();
+    assert_eq!(orphans.len(), 2, "{found}");
+    assert!(orphans.iter().all(|one| {
+        one["detail"].as_str().unwrap().contains(nobody)
+            && one["mend"].as_str().unwrap().contains("--mend")
+    }));
+    // without a yes nothing goes
+    let refused = place.run(&["check", "--deep", "--mend"]).refuses(4);
+    assert!(refused.stderr.contains(nobody), "{refused:?}");
+    assert!(mail.exists() && file.exists());
+    place.run(&["check", "--deep", "--mend", "--yes"]).ok();
+    assert!(!mail.exists() && !file.exists());
+    assert_eq!(codes(&place), before);
+    place.run(&["check", "--deep"]).ok();
+    let shown = place.run(&["tenant", "show", "acme", "--json"]).ok().json();
+    assert_eq!(shown["real"]["files"], 0);
+}

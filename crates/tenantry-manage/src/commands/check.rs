@@ -1,18 +1,34 @@
 use serde::Serialize;
 use tenantry::{OpenError, Tenancy, Tenant, db::DbError};
 
-use crate::{Application, Context, Error, printer};
+use crate::{Application, Context, Error, confirm::Yes, printer};
 
 /// What to look at, and how to tell.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It compares what the catalog says with what there is: every tenant's database is opened. Problems
-are exit code 4.
+It compares what the catalog says with what there is: every tenant's database is opened. With --deep
+also what there is with what the catalog says: files, schemas, databases and rows of nobody are named.
+In shared tables that takes a look past the wall between tenants, for which each table is locked for a
+moment. Problems are exit code 4.
+
+--mend removes what is nobody's, once it is listed and confirmed; not databases, and nothing on
+--servers, because another deployment could have them. A catalog that was brought back from a time
+before does not know who came later: then their data is all that is left of them.
 
 Examples:
   {app} check
+  {app} check --deep
+  {app} check --deep --mend
   {app} check --json | jq '.findings[] | select(.ok | not)'")]
 pub(crate) struct Args {
+    /// Look also for what belongs to nobody
+    #[arg(long)]
+    deep: bool,
+    /// Remove what belongs to nobody
+    #[arg(long, requires = "deep")]
+    mend: bool,
+    #[command(flatten)]
+    yes: Yes,
     /// Tell it as JSON
     #[arg(long)]
     json: bool,
@@ -38,7 +54,13 @@ struct Report<'a> {
 pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Result<(), Error> {
     let findings = match Tenancy::inspect(context.config::<A>()?).await {
         Ok((tenancy, pending)) => {
-            let findings = look(&tenancy, &pending, A::NAME).await;
+            let findings = async {
+                if args.mend && pending.is_empty() {
+                    mend(&tenancy, args.yes).await?;
+                }
+                look(&tenancy, &pending, A::NAME, args.deep).await
+            }
+            .await;
             tenancy.close();
             findings?
         }
@@ -59,7 +81,35 @@ pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Resul
     }
 }
 
-async fn look(tenancy: &Tenancy, pending: &[String], app: &str) -> Result<Vec<Finding>, Error> {
+/// Removes what is nobody's, where it can be this deployment's alone.
+async fn mend(tenancy: &Tenancy, yes: Yes) -> Result<(), Error> {
+    let mut orphans = tenancy.orphans().await.map_err(Error::Catalog)?;
+    orphans.retain(|orphan| orphan.is_removable);
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    printer::note("These belong to no tenant that the catalog knows:");
+    for orphan in &orphans {
+        printer::note(format_args!("  {}", orphan.what));
+    }
+    let _confirmed = yes.or_ask_for("the word", "remove", "They will be gone for good.")?;
+    for orphan in &orphans {
+        match tenancy.remove_orphan(orphan).await {
+            Ok(true) => printer::note(format_args!("removed: {}", orphan.what)),
+            Ok(false) => {} // gone meanwhile, or known
+            // it is still there to be found
+            Err(error) => printer::note(format_args!("not removed: {}: {error}", orphan.what)),
+        }
+    }
+    Ok(())
+}
+
+async fn look(
+    tenancy: &Tenancy,
+    pending: &[String],
+    app: &str,
+    deep: bool,
+) -> Result<Vec<Finding>, Error> {
     let mut findings = vec![
         ok("SQLite", "of a version that is safe to use"),
         if pending.is_empty() {
@@ -90,6 +140,22 @@ async fn look(tenancy: &Tenancy, pending: &[String], app: &str) -> Result<Vec<Fi
     for tenant in &tenants {
         findings.push(look_at(tenancy, tenant, app).await);
     }
+    if deep && pending.is_empty() {
+        let orphans = tenancy.orphans().await.map_err(Error::Catalog)?;
+        if orphans.is_empty() {
+            findings.push(ok(
+                "orphans",
+                "none: everything there is belongs to a tenant",
+            ));
+        }
+        findings.extend(orphans.into_iter().map(|orphan| {
+            let mend = match orphan.is_removable {
+                true => format!("{app} check --deep --mend removes it"),
+                false => "remove it by hand, once no other deployment has it".into(),
+            };
+            problem("orphans", format!("of nobody: {}", orphan.what), mend)
+        }));
+    }
     Ok(findings)
 }
 
@@ -116,7 +182,10 @@ async fn look_at(tenancy: &Tenancy, tenant: &Tenant, app: &str) -> Finding {
         return problem(
             code,
             format!("its database is missing: {place}"),
-            format!("bring the file back from a backup, or {app} tenant delete {code}"),
+            format!(
+                "bring it back from a backup, or {app} tenant erase {code}, and then \
+                 {app} restore DIR --tenant {code}"
+            ),
         );
     }
     let current = tenant.schema_version() == tenancy.tenant_version();

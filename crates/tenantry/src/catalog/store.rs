@@ -76,6 +76,14 @@ impl Store {
             .await
     }
 
+    /// Every record there is, whatever its status.
+    pub(crate) async fn every(&self) -> Result<Vec<Tenant>, DbError> {
+        self.0
+            .query(&format!("SELECT {COLUMNS} FROM tenantry_tenants"))
+            .all()
+            .await
+    }
+
     /// Those being made or erased, by whoever it is.
     pub(crate) async fn unfinished(&self) -> Result<Vec<Tenant>, DbError> {
         self.0

@@ -77,6 +77,12 @@ impl Places {
         self.servers.values()
     }
 
+    pub(crate) fn named_servers(&self) -> impl Iterator<Item = (&str, &Arc<Server>)> {
+        self.servers
+            .iter()
+            .map(|(name, server)| (name.as_str(), server))
+    }
+
     /// Whether a tenant can be placed so.
     pub(crate) fn has(&self, isolation: Isolation, server: &str) -> bool {
         match isolation {

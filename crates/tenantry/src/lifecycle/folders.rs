@@ -8,7 +8,7 @@ use std::{
 use crate::{db::DbError, tenancy::Inner, tenant::TenantId};
 
 /// Where things are kept by tenant, each in a folder of its id.
-const BY_TENANT: [&str; 2] = ["mail", "files"];
+pub(super) const BY_TENANT: [&str; 2] = ["mail", "files"];
 
 fn of(inner: &Inner, id: TenantId) -> Vec<PathBuf> {
     let folder = |name| inner.data.join(name).join(id.to_string());
@@ -47,7 +47,7 @@ pub(super) fn place(data: &Path, id: TenantId, path: &str) -> Option<PathBuf> {
 }
 
 /// How many files there are.
-pub(super) async fn count(inner: &Inner, id: TenantId) -> u64 {
+pub(crate) async fn count(inner: &Inner, id: TenantId) -> u64 {
     let folders = of(inner, id);
     let counting = tokio::task::spawn_blocking(move || {
         let mut folders = folders;

@@ -13,6 +13,7 @@ mod export;
 mod folders;
 mod lock;
 mod moving;
+mod orphans;
 mod recover;
 mod rollout;
 mod snapshot;
@@ -22,6 +23,8 @@ pub use archive::ArchiveError;
 pub use create::NewTenant;
 pub use delete::{Certificate, Deleted, GRACE, Removed};
 pub use export::{Exported, Exporting};
+pub(crate) use folders::count as count_files;
+pub use orphans::Orphan;
 pub(crate) use recover::recover;
 pub use rollout::{FailedMigration, Migrated, Rollout};
 

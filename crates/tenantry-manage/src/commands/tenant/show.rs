@@ -35,9 +35,13 @@ struct Shown<'a> {
 struct Real {
     present: bool,
     bytes: Option<u64>,
+    /// How many files it has besides.
+    files: u64,
     /// The migrations it lacks by its own ledger; nothing when that cannot be read.
     pending: Option<Vec<String>>,
     error: Option<String>,
+    /// Why its last migration failed, if it did.
+    failed: Option<String>,
 }
 
 pub(super) async fn run<A: Application>(
@@ -55,8 +59,12 @@ pub(super) async fn run<A: Application>(
         },
         false => (None, None),
     };
+    let failures = tenancy.failed_migrations().await.map_err(Error::Catalog)?;
+    let failure = failures.into_iter().find(|one| one.tenant == tenant.id());
     let real = Real {
         present,
+        files: tenancy.count_files(&tenant).await,
+        failed: failure.map(|one| one.error),
         bytes: tenancy.size(&tenant).await.map_err(Error::Catalog)?,
         pending,
         error,
@@ -92,7 +100,12 @@ pub(super) async fn run<A: Application>(
     }
     printer::data("There is")?;
     printer::data(format_args!("  {:<15} {}", "database", database(&real)))?;
-    printer::data(format_args!("  {:<15} {}", "migrations", migrations(&real)))
+    printer::data(format_args!("  {:<15} {}", "files", real.files))?;
+    printer::data(format_args!("  {:<15} {}", "migrations", migrations(&real)))?;
+    match &real.failed {
+        Some(error) => printer::data(format_args!("  {:<15} {error}", "last failure")),
+        None => Ok(()),
+    }
 }
 
 fn database(real: &Real) -> String {

@@ -6,12 +6,14 @@ mod ledger;
 mod place;
 mod secure;
 mod set_up;
+mod survey;
 
 pub use audit::Finding;
 pub(crate) use audit::audit;
 pub(crate) use ledger::{apply, make_functions, pending, ran, ran_for_all, record};
 pub(crate) use place::{exists, provision, remove, size};
 pub(crate) use set_up::{SetUpError, is_set_up, set_up};
+pub(crate) use survey::places;
 
 use tokio_postgres::{
     Client, Row,
