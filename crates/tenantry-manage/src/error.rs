@@ -236,6 +236,9 @@ pub(crate) enum Error {
         /// What happened.
         source: MigrateError,
     },
+    /// Tenants could not be made ahead, or removed.
+    #[error("tenants that are made ahead: {0}")]
+    Pending(LifecycleError),
     /// The catalog cannot be used.
     #[error("the catalog: {0}")]
     Catalog(DbError),

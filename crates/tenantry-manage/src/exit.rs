@@ -87,6 +87,7 @@ impl From<&Error> for Exit {
             | Error::Tenant { .. }
             | Error::Migrate { .. }
             | Error::Catalog(_)
+            | Error::Pending(_)
             | Error::Application(_)
             | Error::Bind { .. }
             | Error::Serve(_)

@@ -54,6 +54,10 @@ pub(crate) struct Flags {
     /// are believed of these and of nobody else [default: none]
     #[arg(long, global = true, value_name = "LIST", help_heading = "Settings")]
     trust_proxy: Option<OsString>,
+    /// How many tenants a server keeps ready before anybody wants them, so that one is made at once
+    /// [default: 0]
+    #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
+    pending: Option<OsString>,
     /// development, or production: nothing is set up or migrated unasked [default: development]
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Settings")]
     profile: Option<OsString>,
@@ -86,6 +90,7 @@ pub(crate) struct Settings {
     pub(crate) addr: String,
     pub(crate) host: String,
     pub(crate) trust_proxy: Proxies,
+    pub(crate) pending: u16,
     pub(crate) profile: Profile,
 }
 
@@ -139,6 +144,7 @@ impl Settings {
                 .map_or_else(|| Ok("localhost".into()), |found| found.parsed(host))?,
             trust_proxy: find(Key::TrustProxy)
                 .map_or_else(|| Ok(Proxies::default()), |found| found.parsed(str::parse))?,
+            pending: find(Key::Pending).map_or(Ok(0), |found| found.parsed(str::parse))?,
             profile: find(Key::Profile)
                 .map_or(Ok(Profile::Development), |found| found.parsed(profile))?,
         })
@@ -176,6 +182,7 @@ impl Flags {
             Key::Addr => self.addr.clone(),
             Key::Host => self.host.clone(),
             Key::TrustProxy => self.trust_proxy.clone(),
+            Key::Pending => self.pending.clone(),
             Key::Profile => self.profile.clone(),
         }
     }

@@ -41,6 +41,7 @@ pub struct Config {
     pub(crate) writes_mail: bool,
     pub(crate) mail_address: String,
     pub(crate) policies: Option<Policies>,
+    pub(crate) pending: usize,
     pub(crate) credential_tables: Vec<String>,
     pub(crate) personal_columns: Vec<(String, String)>,
 }
@@ -70,6 +71,7 @@ impl Config {
             isolation: None,
             tenant_migrations: own_migrations(),
             policies: None,
+            pending: 0,
             central_migrations: Migrations::new(),
             most_open_files: const { NonZeroUsize::new(256).unwrap() },
             most_connections: const { NonZeroUsize::new(16).unwrap() },
@@ -129,6 +131,15 @@ impl Config {
     #[must_use]
     pub fn policies(mut self, policies: Policies) -> Self {
         self.policies = Some(policies);
+        self
+    }
+
+    /// How many tenants are kept ready before anybody wants them, by a task in the background; none
+    /// unless told. [`Tenancy::create`](crate::Tenancy::create) then has only to seed one. It is for
+    /// processes that serve.
+    #[must_use]
+    pub fn pending_tenants(mut self, ready: usize) -> Self {
+        self.pending = ready;
         self
     }
 

@@ -66,6 +66,9 @@ pub(crate) struct Inner {
     pub(crate) personal_columns: Vec<(String, String)>,
     /// Tenants whose migrations were begun because somebody used them.
     pub(crate) migrating: Mutex<HashSet<TenantId>>,
+    /// Told when a tenant that was made ahead is taken.
+    pub(crate) pool: lifecycle::Taken,
+    pending: usize,
     closed: AtomicBool,
 }
 
@@ -175,6 +178,8 @@ impl Tenancy {
             credential_tables: config.credential_tables,
             personal_columns: config.personal_columns,
             migrating: Mutex::default(),
+            pool: lifecycle::Taken::default(),
+            pending: config.pending,
             closed: AtomicBool::new(false),
         })))
     }
@@ -198,6 +203,10 @@ impl Tenancy {
             }
         }
         lifecycle::recover(&self).await;
+        if self.0.pending > 0 {
+            let weak = Arc::downgrade(&self.0);
+            drop(tokio::spawn(lifecycle::keep_ready(weak, self.0.pending)));
+        }
         Ok(self)
     }
 
@@ -398,6 +407,7 @@ impl Tenancy {
     /// Ends it, for every clone: from now on each handle's use is [`DbError::Closed`].
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Relaxed);
+        self.0.pool.notify_one();
         self.0.central.close();
         self.0.places.close();
     }

@@ -433,3 +433,33 @@ fn no_lock_outlives_work_that_was_done() {
         assert_eq!(locks_after(point), [""; 0], "after {point}");
     }
 }
+
+#[tokio::test]
+async fn what_is_made_ahead_and_killed_leaves_nothing() {
+    let server = Place::new().serve();
+    let place = server.place();
+    let fill = ["tenant", "pending", "--fill", "2"];
+    let ready = || place.run(&["tenant", "pending", "--json"]).ok().json()["ready"].clone();
+    for point in ["pending.recorded", "pending.placed"] {
+        place.run_until_killed(&fill, "", point).killed();
+        assert_eq!(ready(), 0, "{point}");
+        place.run(&["check", "--deep"]).ok();
+    }
+    place.run(&fill).ok();
+    assert_eq!(ready(), 2);
+    // one that was taken by who died is nobody's, and the next is whole
+    place
+        .run_until_killed(&CREATE, PASSWORD, "pending.claimed")
+        .killed();
+    is_free_again(&server).await;
+    assert_eq!(ready(), 0);
+    place.run(&["tenant", "pending", "--fill", "1"]).ok();
+    place.run(&["tenant", "pending", "--drop"]).ok();
+    assert_eq!(ready(), 0);
+    only_these(place, &["x"]);
+}
+
+async fn is_free_again(server: &Arc<Server>) {
+    assert_eq!(status(server.place()), None);
+    is_free(server).await;
+}

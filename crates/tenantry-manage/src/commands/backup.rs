@@ -15,11 +15,12 @@ use crate::{Context, Error, context::find, printer, progress::Progress};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A folder with the catalog, the application's shared tables and every tenant, or with one tenant
-alone. Each tenant is in it as it was at one moment after the backup was begun, the catalog likewise;
+alone. Each tenant is in it as it was at one moment after the backup was begun, the catalog too;
 nobody waits for it. Everybody's data is in it, and what lets people in: keep it safe.
 
-The folder appears when it is whole. Killed at any point, the same command begins anew. A tenant that
-cannot be read does not keep the others out: it is named, and the exit code is 5. Prints the folder.
+The folder appears when it is whole. Killed at any point, the same command begins anew. A tenant
+that cannot be read does not keep the others out: it is named, and the exit code is 5. Prints the
+folder.
 
 Examples:
   {app} backup --out /backup/$(date +%F)
@@ -73,9 +74,9 @@ Every checksum is looked at before anything is made.
 The whole is restored into an empty place: no tenants, no accounts, no operators. Tenants are
 suspended until all of it is there. Killed at any point, the same command goes on where it was.
 
-One tenant is restored beside the others: with its id and all it had where it is gone, and else, under
-another code, as a new tenant in which nobody is signed in. It is kept apart as it was, unless
---isolation says otherwise. Prints its URL.
+One tenant is restored beside the others: with its id and all it had where it is gone, and else,
+under another code (--as), as a new tenant in which nobody is signed in. It is kept apart as it was,
+unless --isolation says otherwise. Prints its URL.
 
 Tenants have the migrations that they had; `{app} migrate --all` applies what they lack.
 
@@ -105,6 +106,10 @@ pub(crate) struct RestoreArgs {
 }
 
 impl RestoreArgs {
+    pub(super) fn is_whole(&self) -> bool {
+        self.tenant.is_none()
+    }
+
     pub(super) fn only_looks(&self) -> bool {
         self.verify
     }

@@ -6,10 +6,10 @@ use crate::{Application, Context, Error, confirm::Yes, printer};
 /// What to look at, and how to tell.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It compares what the catalog says with what there is: every tenant's database is opened. With --deep
-also what there is with what the catalog says: files, schemas, databases and rows of nobody are named.
-In shared tables that takes a look past the wall between tenants, for which each table is locked for a
-moment. Problems are exit code 4.
+It compares what the catalog says with what there is: every tenant's database is opened. With
+--deep also what there is with what the catalog says: files, schemas, databases and rows of nobody
+are named. In shared tables that takes a look past the wall between tenants, for which each table is
+locked for a moment. Problems are exit code 4.
 
 --mend removes what is nobody's, once it is listed and confirmed; not databases, and nothing on
 --servers, because another deployment could have them. A catalog that was brought back from a time

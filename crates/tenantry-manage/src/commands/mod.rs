@@ -14,6 +14,8 @@ mod sql;
 mod tenant;
 mod user;
 
+use tenantry::Tenancy;
+
 use crate::{Application, Context, Error};
 
 /// What can be done.
@@ -55,7 +57,7 @@ Examples:
     Backup(backup::Args),
     /// Bring a backup, or a tenant of it, back
     Restore(backup::RestoreArgs),
-    /// Look for problems, and tell what mends each; changes nothing
+    /// Look for problems, and tell what mends each
     Check(check::Args),
     /// Make, list and disable the operators: those who run the deployment
     #[command(subcommand)]
@@ -96,7 +98,11 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
         }
         Command::Restore(args) if args.only_looks() => backup::verify(&args).await,
         Command::Restore(args) => {
-            let tenancy = context.open::<A>().await?;
+            let tenancy = match args.is_whole() {
+                // whoever restores it wants it to be there
+                true => Tenancy::set_up(context.config::<A>()?).await?,
+                false => context.open::<A>().await?,
+            };
             let done = backup::restore(args, context, &tenancy).await;
             tenancy.close();
             done

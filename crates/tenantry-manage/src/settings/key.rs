@@ -18,11 +18,12 @@ pub(crate) enum Key {
     Addr,
     Host,
     TrustProxy,
+    Pending,
     Profile,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -32,6 +33,7 @@ impl Key {
         Self::Addr,
         Self::Host,
         Self::TrustProxy,
+        Self::Pending,
         Self::Profile,
     ];
 
@@ -47,6 +49,7 @@ impl Key {
             Self::Addr => "addr",
             Self::Host => "host",
             Self::TrustProxy => "trust-proxy",
+            Self::Pending => "pending",
             Self::Profile => "profile",
         }
     }

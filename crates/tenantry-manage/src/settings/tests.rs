@@ -32,6 +32,7 @@ fn without_anything_the_defaults_hold() {
         addr: "127.0.0.1:8000".into(),
         host: "localhost".into(),
         trust_proxy: Proxies::default(),
+        pending: 0,
         profile: Profile::Development,
     };
     assert_eq!(gather(&[], &[], "").unwrap(), expected);

@@ -436,6 +436,11 @@ CREATE TABLE tenantry_restores (
 );
 ";
 
+/// Those that are taken one by one are to be found among ten thousand others.
+const PENDING: &str = "
+CREATE INDEX tenantry_tenants_pending ON tenantry_tenants (id) WHERE status = 'pending';
+";
+
 /// The catalog in the central SQLite file.
 pub(crate) fn sqlite() -> Migrations {
     Migrations::new()
@@ -448,6 +453,7 @@ pub(crate) fn sqlite() -> Migrations {
         .twins("tenantry_0006_lifecycle", LIFECYCLE_SQLITE, LIFECYCLE_POSTGRES)
         .sql("tenantry_0007_plan", PLAN_SQLITE)
         .sql("tenantry_0008_restores", RESTORES)
+        .sql("tenantry_0009_pending", PENDING)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -465,4 +471,5 @@ pub(crate) fn postgres() -> Migrations {
         )
         .sql("tenantry_0007_plan", PLAN_POSTGRES)
         .sql("tenantry_0008_restores", RESTORES)
+        .sql("tenantry_0009_pending", PENDING)
 }

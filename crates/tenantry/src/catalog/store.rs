@@ -66,14 +66,58 @@ impl Store {
             .await
     }
 
-    /// All tenants but those that are deleted, by code.
+    /// All tenants but those that are deleted, and those that nobody has taken yet, by code.
     pub(crate) async fn all(&self) -> Result<Vec<Tenant>, DbError> {
         self.0
             .query(&format!(
-                "SELECT {COLUMNS} FROM tenantry_tenants WHERE status <> 'deleted' ORDER BY code"
+                "SELECT {COLUMNS} FROM tenantry_tenants WHERE status NOT IN ('deleted', 'pending') ORDER BY code"
             ))
             .all()
             .await
+    }
+
+    /// Those that nobody has taken yet, the oldest first.
+    pub(crate) async fn pending(&self) -> Result<Vec<Tenant>, DbError> {
+        self.0
+            .query(&format!(
+                "SELECT {COLUMNS} FROM tenantry_tenants WHERE status = 'pending' ORDER BY id"
+            ))
+            .all()
+            .await
+    }
+
+    /// Some of those that nobody has taken yet, with the placement and the version of `wanted`.
+    pub(crate) async fn ready(&self, wanted: &Tenant, most: usize) -> Result<Vec<Tenant>, DbError> {
+        self.0
+            .query(&format!(
+                "SELECT {COLUMNS} FROM tenantry_tenants
+                 WHERE status = 'pending' AND isolation = $1 AND server = $2
+                    AND schema_version = $3 ORDER BY id LIMIT $4"
+            ))
+            .bind(wanted.isolation().as_str())
+            .bind(&wanted.placement().server)
+            .bind(wanted.schema_version())
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .all()
+            .await
+    }
+
+    /// Takes one that nobody has taken yet, for a tenant of that code and name: whether nobody had.
+    pub(crate) async fn claim(&self, id: TenantId, wanted: &Tenant) -> Result<bool, DbError> {
+        let claimed = self
+            .0
+            .query(
+                "UPDATE tenantry_tenants SET status = 'creating', code = $2, name = $3,
+                    created_at = $4, plan = $5 WHERE id = $1 AND status = 'pending'",
+            )
+            .bind(*id.as_uuid())
+            .bind(wanted.code().as_str())
+            .bind(wanted.name())
+            .bind(wanted.created_at())
+            .bind(wanted.plan())
+            .execute()
+            .await?;
+        Ok(claimed == 1)
     }
 
     /// Every record there is, whatever its status.

@@ -115,10 +115,18 @@ impl Tenancy {
         if !inner.places.has(placement.isolation, &placement.server) {
             return Err(LifecycleError::NoPlace(placement.clone()));
         }
-        let lock = self.reserve(&draft).await?;
+        let (draft, lock, is_placed) = match self.claim(&draft).await? {
+            Some((claimed, lock)) => (claimed, lock, true),
+            None => {
+                let lock = self.reserve(&draft).await?;
+                (draft, lock, false)
+            }
+        };
         failpoint("create.recorded");
         let made = async {
-            inner.provision(&draft).await?;
+            if !is_placed {
+                inner.provision(&draft).await?;
+            }
             failpoint("create.placed");
             let db = self.db(&draft).await?;
             let seeded = seeding(seed, db).await.map_err(LifecycleError::Seed)?;

@@ -50,7 +50,8 @@ impl TenantLock {
         Self::try_once(tenancy, id).await
     }
 
-    async fn try_once(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
+    /// As [`try_take`](Self::try_take), without waiting.
+    pub(super) async fn try_once(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
         match &tenancy.central {
             Central::File { .. } => Self::on_file(tenancy, id),
             Central::Server(server) => Self::on_server(server, id).await,

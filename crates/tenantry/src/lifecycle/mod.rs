@@ -14,6 +14,7 @@ mod folders;
 mod lock;
 mod moving;
 mod orphans;
+mod pool;
 mod recover;
 mod rollout;
 mod snapshot;
@@ -25,6 +26,7 @@ pub use delete::{Certificate, Deleted, GRACE, Removed};
 pub use export::{Exported, Exporting};
 pub(crate) use folders::count as count_files;
 pub use orphans::Orphan;
+pub(crate) use pool::{Taken, keep_ready};
 pub(crate) use recover::recover;
 pub use rollout::{FailedMigration, Migrated, Rollout};
 

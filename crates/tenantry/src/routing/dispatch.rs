@@ -160,9 +160,10 @@ async fn find(tables: &Tables, claim: Claim) -> Result<Option<Tenant>, Problem> 
     match tenant.status() {
         TenantStatus::Active => Ok(Some(tenant)),
         TenantStatus::Suspended => Err(Problem::tenant_suspended()),
-        TenantStatus::Creating | TenantStatus::Deleted | TenantStatus::Deleting => {
-            Err(Problem::tenant_not_found())
-        }
+        TenantStatus::Pending
+        | TenantStatus::Creating
+        | TenantStatus::Deleted
+        | TenantStatus::Deleting => Err(Problem::tenant_not_found()),
     }
 }
 

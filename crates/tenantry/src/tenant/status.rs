@@ -9,6 +9,8 @@ use super::UnknownWord;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum TenantStatus {
+    /// Made before anybody wanted it: to everyone there is no such tenant, until it is taken.
+    Pending,
     /// Being made. To everyone but its maker there is no such tenant yet.
     Creating,
     /// At work.
@@ -41,6 +43,7 @@ impl TenantStatus {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Pending => "pending",
             Self::Creating => "creating",
             Self::Active => "active",
             Self::Suspended => "suspended",
@@ -61,6 +64,7 @@ impl FromStr for TenantStatus {
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         [
+            Self::Pending,
             Self::Creating,
             Self::Active,
             Self::Suspended,
@@ -71,7 +75,7 @@ impl FromStr for TenantStatus {
         .find(|status| status.as_str() == text)
         .ok_or_else(|| UnknownWord {
             given: text.into(),
-            expected: "creating, active, suspended, deleted, deleting",
+            expected: "pending, creating, active, suspended, deleted, deleting",
         })
     }
 }

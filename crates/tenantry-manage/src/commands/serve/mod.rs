@@ -36,7 +36,10 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
     let addr = listener.local_addr().map_err(bound)?;
     let site = A::site(settings.site_on(addr.port()));
 
-    let config = context.config::<A>()?.most_open_files(most_open_files());
+    let config = context
+        .config::<A>()?
+        .most_open_files(most_open_files())
+        .pending_tenants(settings.pending.into());
     let tenancy = context.open_with(config).await?;
     match settings.profile {
         Profile::Production => {

@@ -4,6 +4,7 @@ mod copy;
 mod create;
 mod delete;
 mod list;
+mod pending;
 mod plan;
 mod rename;
 mod show;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Resume(One),
     /// Put a tenant on a plan, or tell which it is on
     Plan(plan::Args),
+    /// Make tenants before anybody wants them, or tell how many are ready
+    Pending(pending::Args),
     /// Give a tenant another code, and so another host; no data moves
     Rename(rename::Args),
     /// Make a tenant with the data of another
@@ -72,6 +75,7 @@ pub(super) async fn run<A: Application>(
         Command::Suspend(one) => status::suspend(&one.code, tenancy).await,
         Command::Resume(one) => status::resume(&one.code, tenancy).await,
         Command::Plan(args) => plan::run(&args, tenancy).await,
+        Command::Pending(args) => pending::run(&args, tenancy).await,
         Command::Rename(args) => rename::run::<A>(&args, context, tenancy).await,
         Command::Clone(args) => copy::clone(args, context, tenancy).await,
         Command::Export(args) => copy::export(&args, tenancy).await,

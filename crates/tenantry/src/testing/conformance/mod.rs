@@ -18,6 +18,7 @@ mod statements;
 mod streams;
 mod tokens;
 mod transactions;
+mod upkeep;
 mod users;
 mod values;
 
@@ -49,7 +50,7 @@ impl std::fmt::Debug for Case {
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = Case> {
-    let data: [&[Case]; 12] = [
+    let data: [&[Case]; 13] = [
         values::CASES,
         statements::CASES,
         constraints::CASES,
@@ -60,6 +61,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         migrations::CASES,
         lifecycle::CASES,
         copies::CASES,
+        upkeep::CASES,
         users::CASES,
         tokens::CASES,
     ];
