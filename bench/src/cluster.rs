@@ -120,9 +120,14 @@ impl Cluster {
         )
     }
 
+    /// The URL of a database, for the superuser.
+    pub(crate) fn superuser_url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
     /// A connection as the superuser.
     pub(crate) async fn client(&self, database: &str) -> Result<Client, Error> {
-        let url = format!("postgres://postgres@127.0.0.1:{}/{database}", self.port);
+        let url = self.superuser_url(database);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
         drop(tokio::spawn(connection));
         Ok(client)
@@ -274,7 +279,7 @@ fn as_user(mut command: Command, user: Option<(u32, u32)>) -> Command {
     command
 }
 
-fn find_programs() -> Option<PathBuf> {
+pub(crate) fn find_programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // a link may lead to the folder in which all of them are
     let on_path = std::env::split_paths(&path)

@@ -25,6 +25,12 @@ pub(crate) enum Error {
     Sqlx(#[from] sqlx::Error),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("a file: {0}")]
+    File(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Catalog(#[from] tenantry::db::DbError),
+    #[error("a migration: {0}")]
+    Migration(String),
     #[error(transparent)]
     Policies(#[from] tenantry::policy::PolicyError),
     #[error(transparent)]

@@ -12,6 +12,7 @@ mod driver;
 mod error;
 mod flood;
 mod growth;
+mod lifecycle;
 mod process;
 mod report;
 mod serve;
@@ -42,6 +43,8 @@ enum Command {
     Flood(flood::Plan),
     /// Measures what a policy's decision costs, with those of the example shop
     Decide(decide::Plan),
+    /// Measures how fast tenants are made and migrated, beside what one would write by hand
+    Lifecycle(lifecycle::Plan),
     /// Serves the endpoint in one way, until its input ends
     #[command(hide = true)]
     Serve(serve::Serve),
@@ -105,6 +108,10 @@ fn main() -> ExitCode {
         Command::Decide(plan) => start(
             &mut runtime::Builder::new_current_thread(),
             decide::run(plan),
+        ),
+        Command::Lifecycle(plan) => start(
+            &mut runtime::Builder::new_multi_thread(),
+            lifecycle::run(plan),
         ),
         Command::Serve(serve) => start(
             &mut runtime::Builder::new_multi_thread(),

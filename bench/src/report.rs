@@ -178,7 +178,7 @@ fn of(contender: &Contender, what: impl Fn(&Window) -> f64) -> f64 {
     median(&contender.windows.iter().map(what).collect::<Vec<_>>())
 }
 
-fn median(numbers: &[f64]) -> f64 {
+pub(crate) fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -189,7 +189,7 @@ fn median(numbers: &[f64]) -> f64 {
     }
 }
 
-fn range(numbers: &[f64]) -> (f64, f64) {
+pub(crate) fn range(numbers: &[f64]) -> (f64, f64) {
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     (least, most)
