@@ -34,8 +34,6 @@ pub(crate) enum Error {
     #[error(transparent)]
     Policies(#[from] tenantry::policy::PolicyError),
     #[error(transparent)]
-    Db(#[from] tenantry::db::DbError),
-    #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
     #[error("`{0}` ended before it served")]
     Ended(String),
