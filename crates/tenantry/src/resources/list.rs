@@ -445,6 +445,17 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn integers_of_every_width_are_read_back_from_cursors() {
+        for (key, wanted) in [
+            (Value::I16(i16::MIN), i64::from(i16::MIN)),
+            (Value::I32(i32::MAX), i64::from(i32::MAX)),
+            (Value::I64(i64::MIN), i64::MIN),
+        ] {
+            assert_eq!(long(&key_text(&key)), Some(Value::I64(wanted)), "{key:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn cursors_read_back_and_nonsense_is_refused(key in "\\PC{0,30}", noise in "\\PC{0,60}") {
