@@ -111,6 +111,8 @@ pub(crate) struct Frame {
     company: String,
     /// What the paths of its pages begin with.
     base: String,
+    /// Which of its sections the page is in.
+    section: String,
     email: String,
     role: String,
     may: Permissions,
@@ -144,7 +146,9 @@ where
             return Err(routing::Problem::authentication_required());
         };
         let tenant = may.tenant();
+        let section = parts.uri.path().split('/').nth(1);
         Ok(Self {
+            section: section.unwrap_or_default().into(),
             company: tenant.name().into(),
             base: Site::from_ref(state).tenant_path(tenant.code()),
             email: email.clone(),

@@ -299,6 +299,10 @@ async fn members_see_what_they_may_do_and_no_more() {
             "{role}"
         );
         let customers = browser.get(&company.page("/customers")).await.page(200);
+        assert!(
+            customers.contains("/customers\" aria-current=\"true\""),
+            "{customers}"
+        );
         assert_eq!(customers.contains("/customers/new"), adds, "{role}");
         let blank = browser.get(&company.page("/customers/new")).await;
         blank.page(if adds { 200 } else { 403 });
