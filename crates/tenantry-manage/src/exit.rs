@@ -34,6 +34,11 @@ impl From<Exit> for ExitCode {
 impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error {
+            Error::Backup(BackupError::Tenant { source, .. })
+                if matches!(**source, LifecycleError::CodeTaken) =>
+            {
+                Self::Refused
+            }
             Error::Setting { .. }
             | Error::SettingsFile { .. }
             | Error::SettingsSyntax { .. }

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use tenantry::{
     Tenancy,
-    lifecycle::backup::{self, Backup, BackupError},
+    lifecycle::{
+        LifecycleError,
+        backup::{self, Backup, BackupError},
+    },
     tenant::{Placement, TenantCode},
 };
 
@@ -149,7 +152,11 @@ pub(super) async fn restore(
         .restore_tenant(&args.from, code, args.new.as_ref(), place)
         .await
         .map_err(|error| match error {
-            BackupError::Tenant { code, source } => Error::lifecycle(&code, *source),
+            BackupError::Tenant { code, source }
+                if !matches!(*source, LifecycleError::CodeTaken) =>
+            {
+                Error::lifecycle(&code, *source)
+            }
             other => Error::Backup(other),
         })?;
     printer::note(format_args!(

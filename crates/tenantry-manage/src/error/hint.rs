@@ -54,6 +54,11 @@ impl Error {
             Self::Backup(BackupError::NotEmpty) => format!(
                 "`{app} restore DIR --data PLACE` restores it elsewhere, --tenant one tenant of it"
             ),
+            Self::Backup(BackupError::Tenant { source, .. })
+                if matches!(**source, LifecycleError::CodeTaken) =>
+            {
+                "--as CODE restores it beside the other".into()
+            }
             Self::Backup(BackupError::Partial) => {
                 "--tenant CODE restores it beside the others".into()
             }

@@ -1,6 +1,7 @@
 //! The server goes away under load, and comes back.
 
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -26,6 +27,7 @@ use crate::support::ON_SERVERS;
 /// A server that can be stopped, and a deployment on it.
 struct Doomed {
     server: Postgres,
+    database: String,
     config: Config,
     _folder: TempDir,
 }
@@ -41,17 +43,10 @@ impl Doomed {
             )
             .await;
         let folder = tempfile::tempdir().unwrap();
-        let config = Config::new(folder.path())
-            .project("doomed")
-            .database_url(server.url_as("somebody", &database))
-            .most_connections(8.try_into().unwrap())
-            .tenant_migrations(Migrations::new().sql(
-                "0001_entries",
-                "CREATE TABLE entries (id bigint PRIMARY KEY)",
-            ));
         Self {
+            config: config(&server, &database, "doomed", folder.path()),
             server,
-            config,
+            database,
             _folder: folder,
         }
     }
@@ -67,6 +62,18 @@ impl Doomed {
     fn restart(&mut self) {
         block_in_place(|| self.server.restart());
     }
+}
+
+/// A deployment of an ordinary login.
+fn config(server: &Postgres, database: &str, project: &str, folder: &Path) -> Config {
+    Config::new(folder)
+        .project(project)
+        .database_url(server.url_as("somebody", database))
+        .most_connections(8.try_into().unwrap())
+        .tenant_migrations(Migrations::new().sql(
+            "0001_entries",
+            "CREATE TABLE entries (id bigint PRIMARY KEY)",
+        ))
 }
 
 #[derive(Default)]
@@ -238,4 +245,80 @@ async fn the_catalog_is_never_answered_from_a_stale_memory() {
     }
     here.close();
     there.close();
+}
+
+async fn entries(tenancy: &Tenancy, code: &str) -> i64 {
+    let tenant = tenancy
+        .tenant(&code.parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    let db = tenancy.db(&tenant).await.unwrap();
+    let count = db.query("SELECT count(*) FROM entries").scalar().await;
+    count.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_none_when_the_server_goes_and_whole_when_it_is_back() {
+    let mut doomed = Doomed::new().await;
+    let tenancy = doomed.tenancy().await;
+    for isolation in ON_SERVERS {
+        let new = NewTenant::new(isolation.as_str().parse().unwrap(), "X").isolation(isolation);
+        let filled = |db: TenantDb| async move {
+            db.query("INSERT INTO entries (id) VALUES (1), (2)")
+                .execute()
+                .await?;
+            Ok(())
+        };
+        tenancy.create_with(new, filled).await.unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("backup");
+    let mut gone = false;
+    let taken = tenancy
+        .backup(&to, None, |_| {
+            if !std::mem::replace(&mut gone, true) {
+                doomed.crash();
+            }
+        })
+        .await;
+    assert!(gone && taken.is_err(), "{taken:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    doomed.restart();
+    let begun = Instant::now();
+    while tenancy.tenants().await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let taken = tenancy.backup(&to, None, |_| {}).await.unwrap();
+    assert!(taken.failed.is_empty(), "{taken:?}");
+    assert_eq!(taken.tenants.len(), ON_SERVERS.len());
+
+    // brought back elsewhere by an ordinary login, too
+    let other = doomed.server.database().await;
+    let owned = format!("ALTER DATABASE {other} OWNER TO somebody");
+    doomed.server.execute("postgres", &owned).await;
+    let there = tempfile::tempdir().unwrap();
+    let there = config(&doomed.server, &other, "other", there.path());
+    let there = Tenancy::set_up(there).await.unwrap();
+    there.restore_backup(&to, |_| {}).await.unwrap();
+    for isolation in ON_SERVERS {
+        assert_eq!(entries(&there, isolation.as_str()).await, 2);
+    }
+    assert_eq!(there.orphans().await.unwrap(), []);
+    there.close();
+
+    // and such a login sees what is nobody's
+    assert_eq!(tenancy.orphans().await.unwrap(), []);
+    let forget = "DELETE FROM tenantry.tenantry_tenants";
+    doomed.server.execute(&doomed.database, forget).await;
+    let orphans = tenancy.orphans().await.unwrap();
+    assert_eq!(orphans.len(), ON_SERVERS.len(), "{orphans:?}");
+    for orphan in orphans.iter().filter(|one| one.is_removable) {
+        assert!(tenancy.remove_orphan(orphan).await.unwrap());
+    }
+    let left = tenancy.orphans().await.unwrap();
+    assert!(left.len() == 1 && !left[0].is_removable, "{left:?}");
+    tenancy.close();
 }

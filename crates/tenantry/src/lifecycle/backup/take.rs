@@ -79,53 +79,16 @@ impl Tenancy {
             blocking(move || begin(&to)).await?
         };
         failpoint("backup.begun");
-        let tenants = match tenant {
-            Some(tenant) => vec![tenant.clone()],
-            None => {
-                // before the catalog, in which everybody is found then that is here
-                let mut all = self.tenants().await?;
-                all.extend(self.deleted().await?.into_iter().map(|one| one.tenant));
-                manifest.central = Some(self.take_central(&draft, &manifest).await?);
-                all
-            }
-        };
-        failpoint("backup.central");
-        let of = tenants.len();
-        for found in tenants {
-            let code = found.code();
-            match self.take_one(&draft, &found).await {
-                Ok(taken) => {
-                    manifest.tenants.extend(taken);
-                    each(Step {
-                        code,
-                        error: None,
-                        of,
-                    });
-                }
-                Err(BackupError::Db(error))
-                    if tenant.is_none() && !matches!(error, DbError::Full) =>
-                {
-                    let said = error.to_string();
-                    each(Step {
-                        code,
-                        error: Some(&said),
-                        of,
-                    });
-                    manifest.failed.push(NotBackedUp {
-                        code: code.clone(),
-                        error: said,
-                    });
-                }
-                Err(error) => {
-                    abandon(draft, held).await;
-                    return Err(error);
-                }
-            }
-            failpoint("backup.tenant");
+        if let Err(error) = self.fill(&draft, &mut manifest, tenant, &mut each).await {
+            abandon(draft, held).await;
+            return Err(error);
         }
         let to = to.to_owned();
         blocking(move || {
-            manifest.write(&draft)?;
+            if let Err(error) = manifest.write(&draft) {
+                drop(fs::remove_dir_all(&draft));
+                return Err(error);
+            }
             failpoint("backup.manifest");
             let finish = || {
                 sync(&draft)?;
@@ -141,6 +104,57 @@ impl Tenancy {
             Ok(manifest.summary())
         })
         .await
+    }
+
+    /// Writes everything but the manifest.
+    async fn fill(
+        &self,
+        draft: &Path,
+        manifest: &mut Manifest,
+        tenant: Option<&Tenant>,
+        each: &mut impl FnMut(Step<'_>),
+    ) -> Result<(), BackupError> {
+        let tenants = match tenant {
+            Some(tenant) => vec![tenant.clone()],
+            None => {
+                // before the catalog, in which everybody is found then that is here
+                let mut all = self.tenants().await?;
+                all.extend(self.deleted().await?.into_iter().map(|one| one.tenant));
+                manifest.central = Some(self.take_central(draft, manifest).await?);
+                all
+            }
+        };
+        failpoint("backup.central");
+        let of = tenants.len();
+        for found in tenants {
+            let code = found.code();
+            let error = match self.take_one(draft, &found).await {
+                Ok(taken) => {
+                    manifest.tenants.extend(taken);
+                    None
+                }
+                Err(BackupError::Db(error))
+                    if tenant.is_none() && !matches!(error, DbError::Full) =>
+                {
+                    // without the catalog it is nobody's own failure
+                    self.0.catalog.store().by_id(found.id()).await?;
+                    let error = error.to_string();
+                    manifest.failed.push(NotBackedUp {
+                        code: code.clone(),
+                        error: error.clone(),
+                    });
+                    Some(error)
+                }
+                Err(error) => return Err(error),
+            };
+            each(Step {
+                code,
+                error: error.as_deref(),
+                of,
+            });
+            failpoint("backup.tenant");
+        }
+        Ok(())
     }
 
     async fn take_central(

@@ -10,7 +10,7 @@ use crate::{
     catalog::Change,
     db::TenantDb,
     lifecycle::{
-        LifecycleError,
+        LifecycleError, NewTenant,
         backup::{BackupError, inspect},
     },
     tenant::{Isolation, Placement, TenantCode, TenantId, TenantStatus},
@@ -143,6 +143,18 @@ async fn one_is_restored_beside_itself(place: Place) {
             .unwrap()
             .is_none()
     );
+    // nor by way of an import, which would take the archive in it for an exported one
+    if place.isolation() != Isolation::File {
+        let archive = folder.join(format!("tenants/{}.archive", acme.id()));
+        let placed = |new: NewTenant| new.isolation(place.isolation());
+        let imported = tenancy
+            .import(&archive, Some(code("imported")), placed)
+            .await;
+        let db = tenancy.db(&imported.unwrap()).await.unwrap();
+        assert_eq!(note(&db, 1).await.as_deref(), Some("before"));
+        let in_it = Tokens::on(&db).authenticate(&token.secret).await;
+        assert!(in_it.unwrap().is_none());
+    }
     // nor does the whole come from one
     let whole = tenancy.restore_backup(&folder, |_| {}).await;
     assert!(matches!(whole, Err(BackupError::Partial)), "{whole:?}");
