@@ -8,6 +8,7 @@ use super::{
     LifecycleError, SeedError,
     lock::TenantLock,
     recover::{finish, recover_one},
+    rollout::KeptConnections,
 };
 use crate::{
     Tenancy,
@@ -115,6 +116,7 @@ impl Tenancy {
         if !inner.places.has(placement.isolation, &placement.server) {
             return Err(LifecycleError::NoPlace(placement.clone()));
         }
+        let _kept = KeptConnections::of(self);
         let (draft, lock, is_placed) = match self.claim(&draft).await? {
             Some((claimed, lock)) => (claimed, lock, true),
             None => {

@@ -8,7 +8,7 @@ use std::{
 use chrono::{SubsecRound, Utc};
 use uuid::Uuid;
 
-use super::{LifecycleError, lock::TenantLock, recover::finish};
+use super::{LifecycleError, lock::TenantLock, recover::finish, rollout::KeptConnections};
 use crate::{
     Tenancy,
     catalog::Change,
@@ -57,6 +57,7 @@ impl Tenancy {
                 self.renew(&old).await?;
             }
         }
+        let _kept = KeptConnections::of(self);
         let mut made = 0;
         while self.pending_tenants().await? < ready && !inner.is_closed() {
             self.make_pending().await?;

@@ -326,10 +326,10 @@ impl Drop for Ends {
 }
 
 /// Connections as the owner of tables, kept from one tenant to the next.
-struct KeptConnections(Arc<Inner>);
+pub(super) struct KeptConnections(Arc<Inner>);
 
 impl KeptConnections {
-    fn of(tenancy: &Tenancy) -> Self {
+    pub(super) fn of(tenancy: &Tenancy) -> Self {
         for server in tenancy.0.places.servers() {
             server.keep_owners(true);
         }

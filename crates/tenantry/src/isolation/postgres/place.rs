@@ -126,15 +126,21 @@ pub(crate) async fn remove(
 }
 
 async fn schema_exists(server: &Server, schema: &str) -> Result<bool, DbError> {
-    let client = server.connect(&server.home()).await?;
     let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
-    Ok(ask_one(&client, sql, &[schema]).await?.get(0))
+    is_there(server, sql, schema).await
 }
 
 async fn database_exists(server: &Server, database: &str) -> Result<bool, DbError> {
-    let client = server.connect(&server.home()).await?;
     let sql = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
-    Ok(ask_one(&client, sql, &[database]).await?.get(0))
+    is_there(server, sql, database).await
+}
+
+async fn is_there(server: &Server, sql: &str, name: &str) -> Result<bool, DbError> {
+    // one that is kept, where this is asked for one tenant after the other
+    let client = server.owner(&server.home()).await?;
+    let there = ask_one(&client, sql, &[name]).await?.get(0);
+    client.ended();
+    Ok(there)
 }
 
 /// Deletes the tenant's rows from every table, in one statement: foreign keys are looked at when it
