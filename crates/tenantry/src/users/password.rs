@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version,
@@ -11,13 +11,14 @@ use super::hashers::{Hashers, NotDone};
 /// How long a password may be, in bytes. Longer ones only cost time.
 const LONGEST: usize = 1024;
 
-/// How long who is refused waits to hear it. Whoever is answered at once tries again at once: 200
-/// connections that do so take both processors of a small machine for nothing but refusals.
-pub(crate) const REFUSED_AFTER: Duration = Duration::from_millis(500);
+/// How long who is refused waits to hear it, at least and at most. Whoever is answered at once tries
+/// again at once: 200 connections that do so take both processors of a small machine for nothing but
+/// refusals. And who came at one moment should not all come again at one moment.
+const REFUSED_AFTER: RangeInclusive<u64> = 400..=1000;
 
 /// Hashes and checks passwords with argon2id, off the threads that serve requests, on no more than
 /// half of the processors, and there behind everybody else: a flood of sign-ins leaves the processors
-/// to whoever is in. Those who would wait for too long are refused instead, half a second later.
+/// to whoever is in. Those who would wait for too long are refused instead, and hear it a little later.
 ///
 /// The parameters are argon2's recommended 19 MiB and two passes
 /// ([OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)).
@@ -103,12 +104,22 @@ impl Passwords {
         match self.0.run(work).await {
             Ok(done) => Ok(done),
             Err(NotDone::Busy) => {
-                tokio::time::sleep(REFUSED_AFTER).await;
+                refused().await;
                 Err(PasswordError::Busy)
             }
             Err(NotDone::Unavailable) => Err(PasswordError::Unavailable),
         }
     }
+}
+
+/// Ends when who is refused may hear it.
+pub(crate) async fn refused() {
+    let mut random = [0; 2];
+    // without any it is the least
+    let _ = getrandom::fill(&mut random);
+    let least = *REFUSED_AFTER.start();
+    let more = u64::from(u16::from_le_bytes(random)) % (REFUSED_AFTER.end() - least + 1);
+    tokio::time::sleep(Duration::from_millis(least + more)).await;
 }
 
 /// The hash of a new password, or of one that nobody has: the same work.

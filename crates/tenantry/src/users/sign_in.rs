@@ -10,7 +10,7 @@ use super::{
     Actor, Audit, Event, PasswordError, User, UserError,
     account::normalise,
     guard::{Realm, network},
-    password::REFUSED_AFTER,
+    password::refused,
     person::{self, Checked},
     second_factor::FACTORS,
 };
@@ -209,7 +209,7 @@ impl Tenancy {
 
 /// The refusal of who has failed too often, in a while.
 pub(crate) async fn too_many(wait: Duration) -> SignInError {
-    tokio::time::sleep(REFUSED_AFTER).await;
+    refused().await;
     SignInError::TooMany(wait)
 }
 
