@@ -56,8 +56,9 @@ impl Hashers {
         Self(sender)
     }
 
-    /// Does it in its turn, unless nobody waits for it by then. What `work` is given to work in is kept from one to the next: given back to the allocator, its 19 MiB would be cut
-    /// up by whatever else is allocated, and the next hash would need others.
+    /// Does it in its turn, unless nobody waits for it by then. What `work` is given to work in is
+    /// kept from one to the next: given back to the allocator, its 19 MiB would be cut up by whatever
+    /// else is allocated, and the next hash would need others.
     pub(super) async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> R + Send + 'static,
