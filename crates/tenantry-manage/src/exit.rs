@@ -67,7 +67,9 @@ impl From<&Error> for Exit {
             | Error::NotEmpty(_)
             | Error::DemoInProduction
             | Error::CodeTaken(_)
-            | Error::Backup(BackupError::Exists(_) | BackupError::NotEmpty)
+            | Error::Backup(
+                BackupError::Exists(_) | BackupError::NotEmpty | BackupError::Occupied(_),
+            )
             | Error::NeedsRoles(_)
             | Error::Policies(_)
             | Error::NotPermitted

@@ -24,7 +24,7 @@ use std::{
 
 pub use answer::Answer;
 pub use client::{Client, Payload};
-pub use place::{Done, Place, Setup, on_files};
+pub use place::{Done, Place, Setup, on_databases, on_files};
 pub use raw::{Reply, exchange, get_with_hosts};
 pub use server::Server;
 

@@ -40,17 +40,23 @@ pub fn on_files() -> bool {
     isolation_under_test().is_none()
 }
 
-/// A database of its own on the tests' PostgreSQL.
-fn new_database(prefix: &'static str) -> String {
-    std::thread::spawn(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(Postgres::shared().deployment(prefix))
+/// A database of its own on that PostgreSQL.
+fn new_database(prefix: &'static str, on: &Postgres) -> String {
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(on.deployment(prefix))
+        });
+        made.join().unwrap()
     })
-    .join()
-    .unwrap()
+}
+
+/// Whether each tenant is a database, of which there is one by its name on a server.
+pub fn on_databases() -> bool {
+    isolation_under_test() == Some("database")
 }
 
 /// A deployment's place: a folder that goes with it.
@@ -58,6 +64,9 @@ fn new_database(prefix: &'static str) -> String {
 pub struct Place<P: Program> {
     folder: TempDir,
     setup: Setup,
+    /// Its own, which ends with it.
+    #[expect(dead_code, reason = "it is held, and nothing else")]
+    server: Option<Postgres>,
     program: PhantomData<P>,
 }
 
@@ -68,21 +77,41 @@ impl<P: Program> Place<P> {
         Self::of(Setup::default())
     }
 
+    /// Set up as by default, where nobody else is: on a server of its own where databases are named
+    /// by tenants.
+    #[must_use]
+    pub fn elsewhere() -> Arc<Self> {
+        let server = on_databases().then(Postgres::start);
+        let database_url = server.as_ref().map(|server| new_database(P::NAME, server));
+        Self::with(
+            Setup {
+                database_url,
+                ..Setup::default()
+            },
+            server,
+        )
+    }
+
     /// Set up so.
     ///
     /// # Panics
     /// When there is no temporary folder.
     #[must_use]
-    pub fn of(mut setup: Setup) -> Arc<Self> {
+    pub fn of(setup: Setup) -> Arc<Self> {
+        Self::with(setup, None)
+    }
+
+    fn with(mut setup: Setup, server: Option<Postgres>) -> Arc<Self> {
         if let Some(isolation) = isolation_under_test() {
             setup.isolation.get_or_insert(isolation);
             setup
                 .database_url
-                .get_or_insert_with(|| new_database(P::NAME));
+                .get_or_insert_with(|| new_database(P::NAME, Postgres::shared()));
         }
         Arc::new(Self {
             folder: tempfile::tempdir().unwrap(),
             setup,
+            server,
             program: PhantomData,
         })
     }

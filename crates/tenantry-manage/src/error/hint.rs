@@ -59,6 +59,10 @@ impl Error {
             {
                 "--as CODE restores it beside the other".into()
             }
+            Self::Backup(BackupError::Occupied(_)) => format!(
+                "another deployment on the server has it, or it was left: `{app} check --deep` tells; \
+                 restore on another server, or with another --isolation"
+            ),
             Self::Backup(BackupError::Partial) => {
                 "--tenant CODE restores it beside the others".into()
             }

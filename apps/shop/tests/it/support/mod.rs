@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub(crate) use shop::{Pass, Person, Shop, link_in_mail, log_in, opening, session_in, text};
 pub(crate) use tenantry_trial::{
-    A_SECOND, Answer, PASSWORD, Payload, Reply, Setup, exchange, get_with_hosts, on_files, unique,
-    until,
+    A_SECOND, Answer, PASSWORD, Payload, Reply, Setup, exchange, get_with_hosts, on_databases,
+    on_files, unique, until,
 };
 
 /// The program that is tried.

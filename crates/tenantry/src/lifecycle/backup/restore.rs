@@ -215,6 +215,11 @@ impl Tenancy {
         if !inner.places.has(to.isolation, &to.server) {
             return Err(failed(LifecycleError::NoPlace(to.clone())));
         }
+        // before it is recorded: what is removed when this fails has to be this deployment's own
+        let of_its_own = matches!(to.isolation, Isolation::Schema | Isolation::Database);
+        if of_its_own && inner.places.exists(&draft).await? {
+            return Err(BackupError::Occupied(draft.code().clone()));
+        }
         let lock = self.reserve(&draft).await.map_err(failed)?;
         failpoint("restore.recorded");
         let made = async {
