@@ -357,7 +357,8 @@ async fn what_another_deployment_has_is_left_alone() {
     let beside = Place::new();
     beside.run(&["restore", again]).refuses(4);
     drop(beside.serve());
-    backed.is_whole_in(backed.place()).await;
+    // each is there, and up to date
+    backed.place().run(&["check"]).ok();
     let there = Place::elsewhere();
     there.run(&["restore", again]).ok();
     backed.is_whole_in(&there).await;
