@@ -120,7 +120,7 @@ async fn is_free(server: &Arc<Server>) {
 }
 
 async fn server_with_a_neighbour() -> (Arc<Server>, Shop) {
-    let server = Place::new().serve();
+    let server = Place::elsewhere().serve();
     let shop = Shop::open(&server).await;
     server.tenant("x").get("/api/shop").await.is(404);
     (server, shop)
@@ -229,7 +229,7 @@ async fn a_delete_killed_once_forgotten_is_done() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_killed_while_it_opens_a_shop_leaves_none() {
-    let place = Place::new();
+    let place = Place::elsewhere();
     let doomed = Server::start(&place, &[("TENANTRY_KILL_AT", "create.seeded")]);
     let central = doomed.central();
     let new = opening("x", PASSWORD);
@@ -284,7 +284,7 @@ fn only_these(place: &Place, codes: &[&str]) {
 
 #[tokio::test]
 async fn a_clone_or_an_import_that_is_killed_leaves_nothing() {
-    let server = Place::new().serve();
+    let server = Place::elsewhere().serve();
     let place = server.place();
     with_a_product(&server).await;
     let archive = place.path("x.archive");
@@ -334,7 +334,7 @@ async fn a_move_that_is_killed_is_undone_or_ended() {
     if on_files() {
         return; // there is no other place
     }
-    let server = Place::new().serve();
+    let server = Place::elsewhere().serve();
     let place = server.place();
     let token = with_a_product(&server).await;
     let isolation =
@@ -382,7 +382,7 @@ async fn a_move_that_is_killed_is_undone_or_ended() {
 
 #[tokio::test]
 async fn a_soft_delete_that_is_killed_is_done() {
-    let server = Place::new().serve();
+    let server = Place::elsewhere().serve();
     let place = server.place();
     with_a_product(&server).await;
     let delete = ["tenant", "delete", "x", "--yes"];
@@ -403,7 +403,7 @@ async fn a_soft_delete_that_is_killed_is_done() {
 
 /// The locks that are left when a command died at that point and another one followed.
 fn locks_after(point: &str) -> Vec<String> {
-    let place = Place::new();
+    let place = Place::elsewhere();
     if point.starts_with("create") {
         place.run_until_killed(&CREATE, PASSWORD, point).killed();
     } else {
@@ -436,7 +436,7 @@ fn no_lock_outlives_work_that_was_done() {
 
 #[tokio::test]
 async fn what_is_made_ahead_and_killed_leaves_nothing() {
-    let server = Place::new().serve();
+    let server = Place::elsewhere().serve();
     let place = server.place();
     let fill = ["tenant", "pending", "--fill", "2"];
     let ready = || place.run(&["tenant", "pending", "--json"]).ok().json()["ready"].clone();
