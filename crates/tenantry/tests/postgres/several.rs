@@ -263,8 +263,14 @@ async fn what_was_left_half_done_is_ended() {
         (high ^ low).cast_signed()
     );
     root.batch_execute(&lock).await.unwrap();
-    let next = place.ground.set_up(&circle()).await.unwrap();
-    let left = next.tenants().await.unwrap();
+    let mut next = place.ground.set_up(&circle()).await.unwrap();
+    let mut left = next.tenants().await.unwrap();
+    // what a busy server does not let be ended is ended at the next start
+    if left.len() > 1 {
+        next.close();
+        next = place.ground.set_up(&circle()).await.unwrap();
+        left = next.tenants().await.unwrap();
+    }
     assert_eq!(
         left.iter().map(|tenant| tenant.id()).collect::<Vec<_>>(),
         [held.id()]
