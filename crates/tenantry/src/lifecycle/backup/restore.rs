@@ -215,9 +215,11 @@ impl Tenancy {
         if !inner.places.has(to.isolation, &to.server) {
             return Err(failed(LifecycleError::NoPlace(to.clone())));
         }
-        // before it is recorded: what is removed when this fails has to be this deployment's own
-        let of_its_own = matches!(to.isolation, Isolation::Schema | Isolation::Database);
-        if of_its_own && inner.places.exists(&draft).await? {
+        // What is removed when this fails has to be this deployment's own. What it has recorded is:
+        // before it was, there was nothing of that name.
+        let is_known = inner.catalog.store().by_id(draft.id()).await?.is_some();
+        let has_a_name = matches!(to.isolation, Isolation::Schema | Isolation::Database);
+        if has_a_name && !is_known && inner.places.exists(&draft).await? {
             return Err(BackupError::Occupied(draft.code().clone()));
         }
         let lock = self.reserve(&draft).await.map_err(failed)?;
