@@ -5,14 +5,19 @@ use crate::{
     migrate::Migrations,
     policy::Policies,
     resources,
-    scoped::mail::{EmlFiles, Mailer},
+    scoped::{
+        files,
+        mail::{EmlFiles, Mailer},
+    },
     tenant::Isolation,
     users,
 };
 
 /// What the library itself keeps in each tenant.
 fn own_migrations() -> Migrations {
-    users::migrations().followed_by(resources::migrations())
+    users::migrations()
+        .followed_by(resources::migrations())
+        .followed_by(files::migrations())
 }
 
 /// What a deployment is made of.

@@ -25,7 +25,10 @@ use crate::{
     lifecycle,
     migrate::{MigrateError, Migrations},
     policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
-    scoped::mail::{Mail, Mailer},
+    scoped::{
+        files::{Files as FilesOf, Usage},
+        mail::{Mail, Mailer},
+    },
     tenant::{Isolation, Tenant, TenantCode, TenantId},
     users::{Guard, Passwords},
 };
@@ -344,6 +347,12 @@ impl Tenancy {
         Mail::of(tenant, &self.0.mail_address, &self.0.mailer)
     }
 
+    /// The tenant's files.
+    #[must_use]
+    pub fn files(&self, tenant: &Tenant) -> FilesOf {
+        FilesOf::of(self, tenant)
+    }
+
     /// Whether mail is written to files instead of being sent, because the application said nothing
     /// else: right where people try things out, and nowhere else.
     #[must_use]
@@ -393,8 +402,9 @@ impl Tenancy {
         self.0.places.size(tenant).await
     }
 
-    /// How many files the tenant has in the data folder besides its database.
-    pub async fn count_files(&self, tenant: &Tenant) -> u64 {
+    /// How many files the tenant has in the data folder besides its database, mail that was written
+    /// there among them, and how many bytes they have.
+    pub async fn count_files(&self, tenant: &Tenant) -> Usage {
         lifecycle::count_files(&self.0, tenant.id()).await
     }
 

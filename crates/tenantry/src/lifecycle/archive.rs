@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,11 +18,16 @@ use crate::{
         DbError,
         transfer::{Cell, Kind, LoadError},
     },
+    scoped::files::FileName,
     tenant::TenantId,
 };
 
 const FORMAT: &str = "tenantry";
-const VERSION: u32 = 1;
+/// The latest that is read. One without files is of version 1.
+const VERSION: u32 = 2;
+
+/// How much of a file is on a line.
+const PIECE: usize = 192 * 1024;
 
 /// The longest line that is read: a row.
 const LONGEST: u64 = 1 << 30;
@@ -85,11 +91,16 @@ impl Head {
     pub(super) fn new(tenant: Who, schema_version: &str, anonymised: bool) -> Self {
         Self {
             archive: FORMAT.into(),
-            version: VERSION,
+            version: 1,
             tenant,
             schema_version: schema_version.into(),
             anonymised,
         }
+    }
+
+    /// Of an archive with files.
+    pub(super) fn with_files(self) -> Self {
+        Self { version: 2, ..self }
     }
 }
 
@@ -109,8 +120,22 @@ enum Mark {
     Done {
         tables: u64,
         rows: u64,
+        #[serde(default, skip_serializing_if = "is_none")]
+        files: u64,
         sha256: String,
     },
+    File {
+        file: FileName,
+    },
+    EndFile {
+        end_file: FileName,
+        bytes: u64,
+        sha256: String,
+    },
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,6 +149,7 @@ pub(super) struct ColumnHead {
 pub(super) struct Counted {
     pub(super) tables: u64,
     pub(super) rows: u64,
+    pub(super) files: u64,
 }
 
 /// Writes an archive beside its place, and puts it there when it is whole.
@@ -214,13 +240,53 @@ impl Writer {
         self.line(&Mark::End { end, rows, sha256 }).map(drop)
     }
 
+    /// Adds a file; one that is gone by now is left out.
+    pub(super) fn file(&mut self, name: FileName, path: &Path) -> Result<(), ArchiveError> {
+        self.end_table()?;
+        let failed = |source| ArchiveError::File {
+            path: path.into(),
+            source,
+        };
+        let mut from = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(failed)?,
+        };
+        self.line(&Mark::File { file: name.clone() })?;
+        let (mut bytes, mut digest) = (0, Sha256::new());
+        let mut piece = Vec::with_capacity(PIECE);
+        loop {
+            piece.clear();
+            let read = (&mut from).take(PIECE as u64).read_to_end(&mut piece);
+            if read.map_err(failed)? == 0 {
+                break;
+            }
+            bytes += piece.len() as u64;
+            digest.update(&piece);
+            self.line(&BASE64_STANDARD.encode(&piece))?;
+        }
+        self.counted.files += 1;
+        let sha256 = hex::encode(digest.finalize());
+        let end_file = name;
+        let end = Mark::EndFile {
+            end_file,
+            bytes,
+            sha256,
+        };
+        self.line(&end).map(drop)
+    }
+
     pub(super) fn finish(mut self) -> Result<Counted, ArchiveError> {
         self.end_table()?;
         let sha256 = hex::encode(self.all.clone().finalize());
-        let Counted { tables, rows } = self.counted;
+        let Counted {
+            tables,
+            rows,
+            files,
+        } = self.counted;
         self.line(&Mark::Done {
             tables,
             rows,
+            files,
             sha256,
         })?;
         let (path, draft, counted) = (self.path, self.draft, self.counted);
@@ -247,7 +313,16 @@ impl Writer {
 pub(super) enum Piece {
     Table(String, Vec<String>),
     Row(Vec<Cell>),
+    File(PieceOfFile),
     /// All that was written has been read, as it was written.
+    End,
+}
+
+/// A piece of a file, in order.
+#[derive(Debug)]
+pub(super) enum PieceOfFile {
+    Begin(FileName),
+    Bytes(Vec<u8>),
     End,
 }
 
@@ -258,6 +333,7 @@ pub(super) struct Reader {
     all: Sha256,
     counted: Counted,
     table: Option<(String, usize, u64, Sha256)>,
+    file: Option<(FileName, u64, Sha256)>,
 }
 
 impl Reader {
@@ -272,6 +348,7 @@ impl Reader {
             all: Sha256::new(),
             counted: Counted::default(),
             table: None,
+            file: None,
         };
         let line = reader.line().map_err(|_| ArchiveError::NotOne)?;
         reader.all.update(&line);
@@ -322,9 +399,12 @@ impl Reader {
             if line.starts_with(b"[") {
                 return self.row(&line);
             }
+            if line.starts_with(b"\"") {
+                return self.piece(&line);
+            }
             match serde_json::from_slice(&line).map_err(damaged)? {
                 Mark::Table { table, columns } => {
-                    if self.table.is_some() {
+                    if self.table.is_some() || self.file.is_some() {
                         return Err(damaged("a table within a table"));
                     }
                     self.counted.tables += 1;
@@ -340,17 +420,43 @@ impl Reader {
                         return Err(damaged(format!("table {end} is not what was written")));
                     }
                 }
+                Mark::File { file } => {
+                    if self.table.is_some() || self.file.is_some() {
+                        return Err(damaged("a file within something else"));
+                    }
+                    self.counted.files += 1;
+                    self.file = Some((file.clone(), 0, Sha256::new()));
+                    return Ok(Piece::File(PieceOfFile::Begin(file)));
+                }
+                Mark::EndFile {
+                    end_file,
+                    bytes,
+                    sha256,
+                } => {
+                    let is_it = self.file.take().is_some_and(|(name, counted, digest)| {
+                        name == end_file
+                            && counted == bytes
+                            && hex::encode(digest.finalize()) == sha256
+                    });
+                    if !is_it {
+                        return Err(damaged(format!("file {end_file} is not what was written")));
+                    }
+                    return Ok(Piece::File(PieceOfFile::End));
+                }
                 Mark::Done {
                     tables,
                     rows,
+                    files,
                     sha256,
                 } => {
                     let Counted {
                         tables: counted,
                         rows: counted_rows,
+                        files: counted_files,
                     } = self.counted;
                     if self.table.is_some()
-                        || (counted, counted_rows) != (tables, rows)
+                        || self.file.is_some()
+                        || (counted, counted_rows, counted_files) != (tables, rows, files)
                         || hex::encode(before.finalize()) != sha256
                     {
                         return Err(damaged("its checksum is another"));
@@ -359,6 +465,17 @@ impl Reader {
                 }
             }
         }
+    }
+
+    fn piece(&mut self, line: &[u8]) -> Result<Piece, ArchiveError> {
+        let text: String = serde_json::from_slice(line).map_err(damaged)?;
+        let bytes = BASE64_STANDARD.decode(text).map_err(damaged)?;
+        let Some((_, length, digest)) = &mut self.file else {
+            return Err(damaged("bytes of no file"));
+        };
+        *length += bytes.len() as u64;
+        digest.update(&bytes);
+        Ok(Piece::File(PieceOfFile::Bytes(bytes)))
     }
 
     fn row(&mut self, line: &[u8]) -> Result<Piece, ArchiveError> {

@@ -94,6 +94,20 @@ impl Tenancy {
         F: FnOnce(TenantDb) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, SeedError>> + Send,
     {
+        self.create_for(new, move |_, db| seed(db)).await
+    }
+
+    /// As [`create_with`](Self::create_with), where what is put there is not only in the database.
+    pub(super) async fn create_for<T, F, Fut>(
+        &self,
+        new: NewTenant,
+        seed: F,
+    ) -> Result<(Tenant, T), LifecycleError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Tenant, TenantDb) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, SeedError>> + Send,
+    {
         let tenancy = self.clone();
         tokio::spawn(async move { tenancy.create_here(new, seed).await })
             .await
@@ -106,7 +120,7 @@ impl Tenancy {
         seed: F,
     ) -> Result<(Tenant, T), LifecycleError>
     where
-        F: FnOnce(TenantDb) -> Fut,
+        F: FnOnce(Tenant, TenantDb) -> Fut,
         Fut: Future<Output = Result<T, SeedError>>,
     {
         let inner = &self.0;
@@ -131,7 +145,9 @@ impl Tenancy {
             }
             failpoint("create.placed");
             let db = self.db(&draft).await?;
-            let seeded = seeding(seed, db).await.map_err(LifecycleError::Seed)?;
+            let seeded = seeding(seed, draft.clone(), db)
+                .await
+                .map_err(LifecycleError::Seed)?;
             if let Some(owner) = owner {
                 let founded = self.members(&draft).found(owner).await;
                 founded.map_err(|error| LifecycleError::Seed(error.into()))?;
@@ -174,12 +190,12 @@ impl Tenancy {
 }
 
 /// A panic is a failure like any other: what was made so far is taken back.
-async fn seeding<T, F, Fut>(seed: F, db: TenantDb) -> Result<T, SeedError>
+async fn seeding<T, F, Fut>(seed: F, tenant: Tenant, db: TenantDb) -> Result<T, SeedError>
 where
-    F: FnOnce(TenantDb) -> Fut,
+    F: FnOnce(Tenant, TenantDb) -> Fut,
     Fut: Future<Output = Result<T, SeedError>>,
 {
-    AssertUnwindSafe(async { seed(db).await })
+    AssertUnwindSafe(async { seed(tenant, db).await })
         .catch_unwind()
         .await
         .unwrap_or_else(|_| Err("the seeding panicked".into()))

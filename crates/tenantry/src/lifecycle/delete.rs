@@ -79,6 +79,9 @@ pub struct Removed {
     pub bytes: Option<u64>,
     /// How many files it had beside: mail, and whatever else is kept by tenant.
     pub files: u64,
+    /// How many bytes those had.
+    #[serde(default)]
+    pub file_bytes: u64,
     /// Where its database was.
     pub place: String,
 }
@@ -230,10 +233,12 @@ impl Tenancy {
             }
             transfer::counts(&self.0.places.handle(tenant)?).await
         };
+        let files = super::folders::count(&self.0, tenant.id()).await;
         Removed {
             rows: rows.await.ok(),
             bytes: self.size(tenant).await.ok().flatten(),
-            files: super::folders::count(&self.0, tenant.id()).await,
+            files: files.files,
+            file_bytes: files.bytes,
             place: self.location(tenant),
         }
     }

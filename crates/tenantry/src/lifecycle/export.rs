@@ -1,5 +1,7 @@
 use std::{
     collections::HashMap,
+    fs::{self, File},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -7,7 +9,8 @@ use tokio::sync::mpsc;
 
 use super::{
     LifecycleError, NewTenant, SeedError,
-    archive::{ArchiveError, ColumnHead, Counted, Head, Piece, Reader, Who, Writer},
+    archive::{ArchiveError, ColumnHead, Counted, Head, Piece, PieceOfFile, Reader, Who, Writer},
+    folders,
     snapshot::Snapshot,
     transfer::read,
 };
@@ -17,7 +20,8 @@ use crate::{
         TenantDb,
         transfer::{Cell, Item, Loader, Selection},
     },
-    tenant::{Tenant, TenantCode},
+    scoped::files::FileName,
+    tenant::{Tenant, TenantCode, TenantId},
 };
 
 /// How a tenant is put into an archive.
@@ -44,6 +48,8 @@ pub struct Exported {
     pub tables: u64,
     /// How many rows in all of them.
     pub rows: u64,
+    /// How many files.
+    pub files: u64,
 }
 
 /// Of an archive that tells nobody's, these stay empty besides.
@@ -65,7 +71,8 @@ const PERSONAL_COLUMNS: &[(&str, &str)] = &[
 impl Tenancy {
     /// Writes a tenant into an archive, as it is at one moment, while it goes on. The archive can be
     /// brought [into](Self::import) any deployment of the program, with any isolation. It has the
-    /// people with their passwords' hashes, but nothing else that lets anybody in.
+    /// people with their passwords' hashes, but nothing else that lets anybody in; and the tenant's
+    /// files, as they are just after that moment, unless it is to tell nobody's.
     ///
     /// The file appears under its name when it is whole.
     ///
@@ -93,14 +100,25 @@ impl Tenancy {
             code,
             name,
         };
-        let head = Head::new(who, self.tenant_version(), how.anonymise);
+        let (data, id) = (self.0.data.clone(), tenant.id());
+        let files = tokio::task::spawn_blocking(move || match how.anonymise {
+            // what a file tells, nobody here can know
+            true => Vec::new(),
+            false => folders::own(&data, id),
+        });
+        let files = files.await.map_err(|_| crate::db::DbError::Closed)?;
+        let mut head = Head::new(who, self.tenant_version(), how.anonymise);
+        if !files.is_empty() {
+            head = head.with_files();
+        }
         let others = how
             .anonymise
             .then(|| Pseudonyms::of(&self.0.personal_columns));
-        let counted = into_file(path.to_owned(), head, items, others).await?;
+        let counted = into_file(path.to_owned(), head, items, others, files).await?;
         Ok(Exported {
             tables: counted.tables,
             rows: counted.rows,
+            files: counted.files,
         })
     }
 
@@ -127,13 +145,17 @@ impl Tenancy {
         };
         let new = placed(NewTenant::new(code, head.tenant.name));
         let without = self.0.credentials();
-        let loading = move |db: TenantDb| async move {
+        let data = self.0.data.clone();
+        let loading = move |made: Tenant, db: TenantDb| async move {
             let keep: Keep = Box::new(move |table, _, _| !without.contains(table));
-            load(reader, &db, keep).await.map_err(SeedError::from)?;
+            let files = FilesOf::new(data, made.id());
+            load(reader, &db, keep, files)
+                .await
+                .map_err(SeedError::from)?;
             crate::failpoint::failpoint("import.loaded");
             Ok(())
         };
-        match self.create_with(new, loading).await {
+        match self.create_for(new, loading).await {
             Ok((tenant, ())) => Ok(tenant),
             Err(LifecycleError::Seed(error)) => Err(match error.downcast::<ArchiveError>() {
                 Ok(error) => LifecycleError::Archive(*error),
@@ -150,10 +172,15 @@ pub(super) async fn into_file(
     head: Head,
     mut items: mpsc::Receiver<Result<Item, crate::db::DbError>>,
     mut others: Option<Pseudonyms>,
+    files: Vec<(FileName, PathBuf)>,
 ) -> Result<Counted, ArchiveError> {
     tokio::task::spawn_blocking(move || {
         let mut writer = Writer::create(&path, &head)?;
-        match write(&mut writer, &mut items, others.as_mut()) {
+        let written = write(&mut writer, &mut items, others.as_mut()).and_then(|()| {
+            let mut files = files.into_iter();
+            files.try_for_each(|(name, path)| writer.file(name, &path))
+        });
+        match written {
             Ok(()) => writer.finish(),
             Err(error) => {
                 writer.abandon();
@@ -207,23 +234,44 @@ const ROWS_AT_ONCE: usize = 200;
 /// Which rows are taken, by the table, its columns and the row.
 pub(super) type Keep = Box<dyn Fn(&str, &[String], &[Cell]) -> bool + Send + Sync>;
 
-async fn load(reader: Reader, db: &TenantDb, keep: Keep) -> Result<(), ArchiveError> {
+async fn load(
+    reader: Reader,
+    db: &TenantDb,
+    keep: Keep,
+    files: FilesOf,
+) -> Result<(), ArchiveError> {
     let mut loader = Loader::begin(db).await?;
-    pour(reader, &mut loader, keep).await?;
+    pour_with(reader, &mut loader, keep, Some(files)).await?;
     Ok(loader.commit().await?)
 }
 
 /// Writes what an archive has, and looks at its checksums on the way. Nothing is lasting before the
 /// loader says so.
 pub(super) async fn pour(
+    reader: Reader,
+    loader: &mut Loader,
+    keep: Keep,
+) -> Result<(), ArchiveError> {
+    pour_with(reader, loader, keep, None).await
+}
+
+async fn pour_with(
     mut reader: Reader,
     loader: &mut Loader,
     keep: Keep,
+    mut files: Option<FilesOf>,
 ) -> Result<(), ArchiveError> {
     let (sender, mut pieces) = mpsc::channel(2 * ROWS_AT_ONCE);
     let reading = tokio::task::spawn_blocking(move || {
         loop {
-            let piece = reader.next();
+            let piece = match (reader.next(), &mut files) {
+                (Ok(Piece::File(piece)), Some(files)) => match files.take(piece) {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
+                (Ok(Piece::File(_)), None) => continue,
+                (other, _) => other,
+            };
             let is_last = !matches!(piece, Ok(Piece::Table(..) | Piece::Row(_)));
             if sender.blocking_send(piece).is_err() || is_last {
                 return;
@@ -259,6 +307,55 @@ pub(super) async fn pour(
     }
     drop(reading.await);
     Ok(())
+}
+
+/// Writes an archive's files into the folder of a tenant that is being made.
+struct FilesOf {
+    data: PathBuf,
+    id: TenantId,
+    now: Option<(PathBuf, File)>,
+}
+
+impl FilesOf {
+    fn new(data: PathBuf, id: TenantId) -> Self {
+        Self {
+            data,
+            id,
+            now: None,
+        }
+    }
+
+    fn take(&mut self, piece: PieceOfFile) -> Result<(), ArchiveError> {
+        match piece {
+            PieceOfFile::Begin(name) => {
+                let path = folders::own_place(&self.data, self.id, &name);
+                let make = || {
+                    if let Some(folder) = path.parent() {
+                        fs::create_dir_all(folder)?;
+                    }
+                    File::create_new(&path)
+                };
+                let file = make().map_err(failed(&path))?;
+                self.now = Some((path, file));
+            }
+            PieceOfFile::Bytes(bytes) => {
+                if let Some((path, file)) = &mut self.now {
+                    file.write_all(&bytes).map_err(failed(path))?;
+                }
+            }
+            PieceOfFile::End => {
+                if let Some((path, file)) = self.now.take() {
+                    file.sync_all().map_err(failed(&path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
+    let path = path.to_owned();
+    move |source| ArchiveError::File { path, source }
 }
 
 /// What stands in place of who somebody is.

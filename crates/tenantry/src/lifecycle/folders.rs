@@ -1,14 +1,20 @@
 //! What a tenant has in the data folder besides its database.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
-use crate::{db::DbError, tenancy::Inner, tenant::TenantId};
+use crate::{
+    db::DbError,
+    scoped::files::{self, FileName, UNFINISHED, Usage},
+    tenancy::Inner,
+    tenant::TenantId,
+};
 
 /// Where things are kept by tenant, each in a folder of its id.
-pub(super) const BY_TENANT: [&str; 2] = ["mail", "files"];
+pub(super) const BY_TENANT: [&str; 2] = ["mail", files::FOLDER];
 
 fn of(inner: &Inner, id: TenantId) -> Vec<PathBuf> {
     let folder = |name| inner.data.join(name).join(id.to_string());
@@ -30,13 +36,63 @@ pub(super) fn files(data: &Path, id: TenantId) -> Vec<(PathBuf, String)> {
                     continue; // no name that this library gives
                 };
                 match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => folders.push((entry.path(), name)),
+                    Ok(kind) if kind.is_dir() => {
+                        if !entry.path().ends_with(UNFINISHED) {
+                            folders.push((entry.path(), name));
+                        }
+                    }
                     _ => found.push((entry.path(), name)),
                 }
             }
         }
     }
     found
+}
+
+/// The files that the application has put there, by name, each with where it is.
+pub(super) fn own(data: &Path, id: TenantId) -> Vec<(FileName, PathBuf)> {
+    let before = format!("{}/", files::FOLDER);
+    let named = files(data, id).into_iter().filter_map(|(path, name)| {
+        let name = FileName::new(name.strip_prefix(&before)?).ok()?;
+        Some((name, path))
+    });
+    let mut named: Vec<_> = named.collect();
+    named.sort();
+    named
+}
+
+/// Copies the files that the application has put there, into the folder of a tenant that is being
+/// made. One that is removed meanwhile is left out.
+pub(super) async fn copy_own(inner: &Inner, from: TenantId, to: TenantId) -> Result<(), DbError> {
+    let data = inner.data.clone();
+    let copying = tokio::task::spawn_blocking(move || {
+        for (name, file) in own(&data, from) {
+            let copy = own_place(&data, to, &name);
+            if let Some(folder) = copy.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let copied = fs::copy(&file, &copy).and_then(|_| File::open(&copy)?.sync_all());
+            match copied {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !file.exists() => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    });
+    copying.await.map_err(|_| DbError::Closed)?.map_err(failed)
+}
+
+/// Where a file of the application's is.
+pub(super) fn own_place(data: &Path, id: TenantId, name: &FileName) -> PathBuf {
+    let folder = data.join(files::FOLDER).join(id.to_string());
+    folder.join(name.as_str())
+}
+
+fn failed(error: io::Error) -> DbError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DbError::Full,
+        _ => DbError::Engine(Box::new(error)),
+    }
 }
 
 /// Where a file of that path is, of a tenant with that id.
@@ -46,23 +102,18 @@ pub(super) fn place(data: &Path, id: TenantId, path: &str) -> Option<PathBuf> {
     Some(data.join(name).join(id.to_string()).join(rest))
 }
 
-/// How many files there are.
-pub(crate) async fn count(inner: &Inner, id: TenantId) -> u64 {
-    let folders = of(inner, id);
+/// How many files there are, and how many bytes they have.
+pub(crate) async fn count(inner: &Inner, id: TenantId) -> Usage {
+    let data = inner.data.clone();
     let counting = tokio::task::spawn_blocking(move || {
-        let mut folders = folders;
-        let mut files = 0;
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    _ => files += 1,
-                }
-            }
+        let mut usage = Usage::default();
+        for (path, _) in files(&data, id) {
+            usage.files += 1;
+            usage.bytes += fs::metadata(path).map_or(0, |about| about.len());
         }
-        files
+        usage
     });
-    counting.await.unwrap_or(0)
+    counting.await.unwrap_or_default()
 }
 
 /// Removes all of them. Nothing there is fine too.
@@ -77,8 +128,5 @@ pub(super) async fn remove(inner: &Inner, id: TenantId) -> Result<(), DbError> {
         }
         Ok(())
     });
-    removing
-        .await
-        .map_err(|_| DbError::Closed)?
-        .map_err(|error| DbError::Engine(Box::new(error)))
+    removing.await.map_err(|_| DbError::Closed)?.map_err(failed)
 }

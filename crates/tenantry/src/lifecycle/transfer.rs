@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::Receiver;
 
-use super::{LifecycleError, NewTenant, snapshot::Snapshot};
+use super::{LifecycleError, NewTenant, folders, snapshot::Snapshot};
 use crate::{
     Tenancy,
     db::{
@@ -20,6 +20,7 @@ use crate::{
 /// to an idempotency key is as little another tenant's.
 pub(super) const CREDENTIALS: &[&str] = &[
     "api_keys",
+    "file_keys",
     "idempotency_keys",
     "jwt_families",
     "jwt_keys",
@@ -30,8 +31,8 @@ pub(super) const CREDENTIALS: &[&str] = &[
 
 impl Tenancy {
     /// Makes a tenant with the data of another, as that is at one moment: every row with its id,
-    /// but nothing that lets anybody in (tokens, sessions, keys, mailed links). The other goes on
-    /// meanwhile.
+    /// but nothing that lets anybody in (tokens, sessions, keys, mailed links); and with its files,
+    /// as they are just after. The other goes on meanwhile.
     ///
     /// # Errors
     /// As [`create_with`](Self::create_with).
@@ -46,12 +47,14 @@ impl Tenancy {
         let selection = Selection {
             without: self.0.credentials(),
         };
-        let copying = move |db: TenantDb| async move {
+        let (tenancy, from) = (self.clone(), tenant.id());
+        let copying = move |made: Tenant, db: TenantDb| async move {
             copy(&snapshot, &db, selection).await?;
+            folders::copy_own(&tenancy.0, from, made.id()).await?;
             crate::failpoint::failpoint("clone.copied");
             Ok(())
         };
-        let (tenant, ()) = self.create_with(new, copying).await?;
+        let (tenant, ()) = self.create_for(new, copying).await?;
         Ok(tenant)
     }
 }

@@ -19,7 +19,7 @@ const LONGEST: usize = 1 << 20;
 
 /// How much more of a body that is too long is read and thrown away, so that a client that sends
 /// before it listens gets the answer instead of a broken connection.
-const DRAINED: usize = 32 << 20;
+pub(super) const DRAINED: usize = 32 << 20;
 
 /// A JSON body, of a request or of a response.
 ///
@@ -172,7 +172,7 @@ pub(super) async fn read(mut body: Body) -> Result<Bytes, Problem> {
     Ok(bytes.freeze())
 }
 
-fn malformed(detail: &str) -> Problem {
+pub(super) fn malformed(detail: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed", detail)
 }
 

@@ -27,6 +27,7 @@ mod body;
 mod client;
 mod dispatch;
 mod extract;
+pub mod files;
 mod host;
 mod member;
 mod permission;

@@ -68,9 +68,10 @@ pub(super) async fn clone(
 /// Of which, and where to.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One file with all rows as they are at one moment, people and their passwords' hashes too; but no
-tokens, sessions, keys or mailed links. It goes into any deployment of this program, with any
-isolation, by `{app} tenant import`. Keep it safe. The file appears when it is whole.
+One file with all rows as they are at one moment, people and their passwords' hashes too, and the
+tenant's files (with --anonymise none of them, as nobody can know what those tell); but no tokens,
+sessions, keys or mailed links. It goes into any deployment of this program, with any isolation, by
+`{app} tenant import`. Keep it safe. The file appears when it is whole.
 
 Examples:
   {app} tenant export acme --out acme.archive
@@ -98,10 +99,11 @@ pub(super) async fn export(args: &ExportArgs, tenancy: &Tenancy) -> Result<(), E
         .await
         .map_err(|error| Error::lifecycle(&args.code, LifecycleError::Archive(error)))?;
     printer::note(format_args!(
-        "{}: {} rows of {} tables of {} are in it",
+        "{}: {} rows of {} tables and {} files of {} are in it",
         args.out.display(),
         exported.rows,
         exported.tables,
+        exported.files,
         args.code
     ));
     Ok(())

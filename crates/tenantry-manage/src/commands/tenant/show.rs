@@ -37,6 +37,8 @@ struct Real {
     bytes: Option<u64>,
     /// How many files it has besides.
     files: u64,
+    /// How many bytes those have.
+    file_bytes: u64,
     /// The migrations it lacks by its own ledger; nothing when that cannot be read.
     pending: Option<Vec<String>>,
     error: Option<String>,
@@ -61,9 +63,11 @@ pub(super) async fn run<A: Application>(
     };
     let failures = tenancy.failed_migrations().await.map_err(Error::Catalog)?;
     let failure = failures.into_iter().find(|one| one.tenant == tenant.id());
+    let files = tenancy.count_files(&tenant).await;
     let real = Real {
         present,
-        files: tenancy.count_files(&tenant).await,
+        files: files.files,
+        file_bytes: files.bytes,
         failed: failure.map(|one| one.error),
         bytes: tenancy.size(&tenant).await.map_err(Error::Catalog)?,
         pending,
@@ -100,7 +104,7 @@ pub(super) async fn run<A: Application>(
     }
     printer::data("There is")?;
     printer::data(format_args!("  {:<15} {}", "database", database(&real)))?;
-    printer::data(format_args!("  {:<15} {}", "files", real.files))?;
+    printer::data(format_args!("  {:<15} {}", "files", files_of(&real)))?;
     printer::data(format_args!("  {:<15} {}", "migrations", migrations(&real)))?;
     match &real.failed {
         Some(error) => printer::data(format_args!("  {:<15} {error}", "last failure")),
@@ -113,6 +117,13 @@ fn database(real: &Real) -> String {
         (true, Some(bytes)) => format!("present, {}", size::for_people(bytes)),
         (true, None) => "present".into(),
         (false, _) => "MISSING".into(),
+    }
+}
+
+fn files_of(real: &Real) -> String {
+    match real.files {
+        0 => "none".into(),
+        files => format!("{files}, {}", size::for_people(real.file_bytes)),
     }
 }
 

@@ -189,7 +189,7 @@ impl Tenancy {
         };
         let head = Head::new(who, "", false);
         let path = format!("{name}.archive");
-        into_file(folder.join(&path), head, items, None).await?;
+        into_file(folder.join(&path), head, items, None, Vec::new()).await?;
         part(folder, path).await
     }
 
@@ -325,7 +325,7 @@ impl Tenancy {
         };
         let head = Head::new(who, tenant.schema_version(), false);
         let path = format!("tenants/{id}.archive");
-        into_file(folder.join(&path), head, items, None).await?;
+        into_file(folder.join(&path), head, items, None, Vec::new()).await?;
         part(folder, path).await
     }
 }

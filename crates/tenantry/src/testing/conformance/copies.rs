@@ -435,7 +435,7 @@ async fn a_damaged_archive_makes_nothing(place: Place) {
     let mut flipped = whole.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
-    let newer = archive.replacen("\"version\":1", "\"version\":2", 1);
+    let newer = archive.replacen("\"version\":1", "\"version\":3", 1);
     for (what, bytes) in [
         ("cut", whole[..whole.len() - 20].to_vec()),
         ("half", whole[..middle].to_vec()),

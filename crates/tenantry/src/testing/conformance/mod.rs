@@ -8,6 +8,7 @@ mod accounts;
 mod concurrency;
 mod constraints;
 mod copies;
+mod files;
 mod lifecycle;
 mod members;
 mod migrations;
@@ -67,7 +68,12 @@ pub fn cases() -> impl Iterator<Item = Case> {
     ];
     data.into_iter()
         .chain(people::CASES)
-        .chain([members::CASES, accounts::CASES, resources::CASES])
+        .chain([
+            members::CASES,
+            accounts::CASES,
+            resources::CASES,
+            files::CASES,
+        ])
         .flatten()
         .copied()
 }

@@ -1,0 +1,141 @@
+//! A file comes in: beside its name until it is whole.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use object_store::{
+    MultipartUpload, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as StorePath,
+};
+use uuid::Uuid;
+
+use super::{FileError, FileKind, FileName, Files, Stored};
+use crate::db::DbError;
+
+/// Where uploads are until they are whole; no [`FileName`] begins so.
+pub(crate) const UNFINISHED: &str = ".unfinished";
+
+/// What of an upload is kept in memory.
+const PIECE: usize = 1 << 20;
+
+/// An upload that nothing was written to for so long was left by a process that died.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
+
+impl Files {
+    /// Puts a file there, in the place of one of that name. It is seen when it is whole and safe on
+    /// the disk; when what comes in fails, has more than `most` bytes, or the returned future is
+    /// dropped, nothing is left of it and what was there stays. Of a large one about 2 MiB are in
+    /// memory.
+    ///
+    /// # Errors
+    /// [`FileError::TooLarge`], [`FileError::Full`], [`FileError::Interrupted`] with what came in
+    /// instead, [`FileError::Occupied`]; [`FileError::NoTenant`] when the tenant is deleted by now.
+    pub async fn put<S, E>(&self, name: &FileName, bytes: S, most: u64) -> Result<Stored, FileError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.here().await?;
+        let store = self.store(true).await?;
+        let draft = StorePath::from_iter([UNFINISHED, &Uuid::now_v7().to_string()]);
+        // dropped before its end, it removes what it has
+        let mut upload = store.put_multipart(&draft).await?;
+        let stored = match receive(&mut *upload, bytes, most).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                drop(upload.abort().await);
+                return Err(error);
+            }
+        };
+        // all of it is here: whoever goes away now does not leave it half done
+        let (files, name) = (self.clone(), name.clone());
+        let ending = tokio::spawn(async move { files.end(upload, &store, draft, name).await });
+        ending.await.map_err(|_| DbError::Closed)??;
+        Ok(stored)
+    }
+
+    /// Gives an upload its name.
+    async fn end(
+        &self,
+        mut upload: Box<dyn MultipartUpload>,
+        store: &LocalFileSystem,
+        draft: StorePath,
+        name: FileName,
+    ) -> Result<(), FileError> {
+        let ended = async {
+            upload.complete().await?;
+            // one that was deleted meanwhile has nothing more put into it
+            self.here().await?;
+            Ok(store.rename(&draft, &name.path()).await?)
+        };
+        let ended = ended.await;
+        if ended.is_err() {
+            drop(upload);
+            drop(store.delete(&draft).await);
+        }
+        match ended {
+            // it was erased, and what there was of the upload with it
+            Err(FileError::NotFound) => Err(FileError::NoTenant),
+            other => other,
+        }
+    }
+}
+
+/// Writes what comes in, a mebibyte at a time.
+async fn receive<S, E>(
+    upload: &mut dyn MultipartUpload,
+    bytes: S,
+    most: u64,
+) -> Result<Stored, FileError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut bytes = std::pin::pin!(bytes);
+    let mut piece = BytesMut::with_capacity(PIECE);
+    let mut kind = None;
+    let mut length = 0;
+    while let Some(next) = bytes.next().await {
+        let next = next.map_err(|error| FileError::Interrupted(error.into()))?;
+        length += next.len() as u64;
+        if length > most {
+            return Err(FileError::TooLarge { most });
+        }
+        piece.extend_from_slice(&next);
+        if piece.len() >= PIECE {
+            kind.get_or_insert_with(|| FileKind::of(&piece));
+            upload
+                .put_part(PutPayload::from(piece.split().freeze()))
+                .await?;
+        }
+    }
+    let kind = kind.unwrap_or_else(|| FileKind::of(&piece));
+    if !piece.is_empty() {
+        upload.put_part(PutPayload::from(piece.freeze())).await?;
+    }
+    Ok(Stored {
+        bytes: length,
+        kind,
+    })
+}
+
+/// Removes the uploads that processes which died have left.
+pub(super) fn sweep(unfinished: &Path) {
+    let is_left = |entry: &fs::DirEntry| {
+        let modified = entry.metadata().and_then(|about| about.modified());
+        modified.is_ok_and(|at| {
+            SystemTime::now()
+                .duration_since(at)
+                .is_ok_and(|age| age > ABANDONED)
+        })
+    };
+    for entry in fs::read_dir(unfinished).into_iter().flatten().flatten() {
+        if is_left(&entry) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
