@@ -39,10 +39,15 @@ impl Application for Shop {
     }
 
     fn tenant_migrations() -> Migrations {
-        Migrations::new().sql(
-            "0001_shop",
-            include_str!("../migrations/tenant/0001_shop.sql"),
-        )
+        Migrations::new()
+            .sql(
+                "0001_shop",
+                include_str!("../migrations/tenant/0001_shop.sql"),
+            )
+            .sql(
+                "0002_pictures",
+                include_str!("../migrations/tenant/0002_pictures.sql"),
+            )
     }
 
     fn policies() -> Option<Result<Policies, PolicyError>> {

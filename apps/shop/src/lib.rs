@@ -12,6 +12,7 @@ mod health;
 mod mails;
 mod models;
 mod pages;
+mod pictures;
 mod routes;
 mod tasks;
 mod validate;

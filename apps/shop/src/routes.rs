@@ -54,6 +54,8 @@ pub fn routes() -> Routes<AppState> {
         .tenant(GET, "/products/{id}/edit", pages::products::edit)
         .tenant(POST, "/products/{id}", pages::products::update)
         .tenant(POST, "/products/{id}/delete", pages::products::delete)
+        .tenant(POST, "/products/{id}/picture", pages::products::set_picture)
+        .tenant(POST, "/products/{id}/picture/delete", pages::products::remove_picture)
         // a shop's API
         .tenant(GET, "/api/shop", api::shop::show)
         .tenant(PATCH, "/api/shop", api::shop::update)
@@ -94,5 +96,9 @@ pub fn routes() -> Routes<AppState> {
         .tenant(GET, "/api/products/{id}", resource::show::<Product>)
         .tenant(PUT, "/api/products/{id}", resource::replace::<Product>)
         .tenant(PATCH, "/api/products/{id}", resource::update::<Product>)
-        .tenant(DELETE, "/api/products/{id}", resource::delete::<Product>)
+        .tenant(DELETE, "/api/products/{id}", api::products::delete)
+        .tenant(GET, "/api/products/{id}/picture", api::products::picture)
+        .tenant(PUT, "/api/products/{id}/picture", api::products::set_picture)
+        .tenant(DELETE, "/api/products/{id}/picture", api::products::remove_picture)
+        .tenant(GET, "/api/products/{id}/thumbnail", api::products::thumbnail)
 }

@@ -135,6 +135,8 @@ pub(crate) struct ProductView {
     pub(crate) added_by: Option<String>,
     /// On what day it was added.
     pub(crate) added_on: String,
+    /// The version of its picture, if it has one.
+    pub(crate) picture: Option<String>,
 }
 
 impl ProductView {
@@ -236,6 +238,8 @@ pub(crate) struct ProductForm {
     pub(crate) code: String,
     /// Its price without the currency, as last submitted.
     pub(crate) price: String,
+    /// The version of its picture, if it has one.
+    pub(crate) picture: Option<String>,
     /// What was wrong with them.
     pub(crate) errors: FieldErrors,
 }

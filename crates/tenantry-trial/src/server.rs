@@ -1,13 +1,16 @@
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
-    process::{Child, Command, ExitStatus},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{Client, Place, Program};
+
+/// How it is asked to serve, on any port.
+const SERVE: [&str; 3] = ["serve", "--addr", "127.0.0.1:0"];
 
 /// A program that serves. It ends with its handle, and then must have said of nothing that
 /// went wrong inside.
@@ -26,8 +29,40 @@ impl<P: Program> Server<P> {
     /// When it does not listen within half a minute.
     #[must_use]
     pub fn start(place: &Arc<Place<P>>, environment: &[(&str, &str)]) -> Arc<Self> {
-        let mut command = place.command(&["serve", "--addr", "127.0.0.1:0"]);
+        let mut command = place.command(&SERVE);
         command.envs(environment.iter().copied());
+        Self::of(place, command)
+    }
+
+    /// Starts it where no file can become larger than so many KiB, as on a disk that is full.
+    ///
+    /// # Panics
+    /// When it does not listen within half a minute.
+    #[must_use]
+    pub fn start_with_little_room(place: &Arc<Place<P>>, kib: u32) -> Arc<Self> {
+        let plain = place.command(&SERVE);
+        let mut command = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+        command
+            .args(["-c", &script])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(folder) = plain.get_current_dir() {
+            command.current_dir(folder);
+        }
+        Self::of(place, command)
+    }
+
+    fn of(place: &Arc<Place<P>>, mut command: Command) -> Arc<Self> {
         let mut child = command.spawn().unwrap();
         let stderr = Arc::new(Mutex::new(String::new()));
         let errors = BufReader::new(child.stderr.take().unwrap());
@@ -98,6 +133,19 @@ impl<P: Program> Server<P> {
     pub fn host(self: &Arc<Self>, code: &str) -> Client<P> {
         self.central()
             .with("host", &format!("{code}.localhost:{}", self.port))
+    }
+
+    /// How many bytes of memory it has taken at most so far.
+    ///
+    /// # Panics
+    /// Where the system does not tell.
+    #[must_use]
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child().id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() * 1024
     }
 
     /// What it said on stderr so far.

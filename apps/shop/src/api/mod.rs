@@ -6,6 +6,7 @@ pub(crate) mod auth;
 pub(crate) mod invitations;
 pub(crate) mod keys;
 pub(crate) mod operators;
+pub(crate) mod products;
 pub(crate) mod shop;
 pub(crate) mod shops;
 pub(crate) mod users;

@@ -23,6 +23,9 @@ pub(crate) struct Product {
     pub(crate) price: Decimal,
     pub(crate) added_by: Option<Uuid>,
     pub(crate) added_on: DateTime<Utc>,
+    /// The version of its picture, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) picture: Option<Uuid>,
 }
 
 /// A product to be added, or put in the place of one.
@@ -82,7 +85,7 @@ impl Object for Product {
 
 impl Resource for Product {
     const TABLE: &'static str = "products";
-    const COLUMNS: &'static str = "id, name, code, price, added_by, added_on";
+    const COLUMNS: &'static str = "id, name, code, price, added_by, added_on, picture";
     const SEARCHED: &'static [&'static str] = &["name", "code"];
     const ORDERS: &'static [OrderBy<Self>] = &[
         OrderBy::text("name", |product| Value::from(&product.name)),
@@ -107,6 +110,7 @@ impl Writable for Product {
             price: kept(new.price),
             added_by: by.principal().user_id(),
             added_on: Utc::now().trunc_subsecs(6),
+            picture: None,
         }
     }
 
@@ -136,6 +140,7 @@ impl Writable for Product {
             ("price", self.price.into()),
             ("added_by", self.added_by.into()),
             ("added_on", self.added_on.into()),
+            ("picture", self.picture.into()),
         ]
     }
 

@@ -1,6 +1,7 @@
 //! Adding and changing products, in a browser.
 
 use axum::{
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Request},
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
@@ -11,6 +12,7 @@ use tenantry::{
     policy::Permissions,
     resources::{self, Match, Writable},
     routing::{CurrentUser, Form, Problem, Result, resource},
+    scoped::files::Files,
 };
 use uuid::Uuid;
 
@@ -19,6 +21,7 @@ use crate::{
     access::{CreateProduct, DeleteProduct, Page, UpdateProduct},
     amount::Amount,
     models::product::{NewProduct, Product},
+    pictures,
     views::{FieldErrors, ProductForm},
 };
 
@@ -29,6 +32,16 @@ pub(crate) struct Submitted {
     price: String,
 }
 
+impl Submitted {
+    fn of(product: Product) -> Self {
+        Self {
+            name: product.name,
+            code: product.code,
+            price: product.price.to_string(),
+        }
+    }
+}
+
 /// What a form is shown with.
 struct Seen<'r> {
     tenant: &'r Tenant,
@@ -37,6 +50,8 @@ struct Seen<'r> {
     permissions: &'r Permissions,
     /// The product that is changed, unless one is added.
     id: Option<Uuid>,
+    /// The version of its picture, where it has one.
+    picture: Option<Uuid>,
 }
 
 pub(crate) async fn blank(
@@ -50,6 +65,7 @@ pub(crate) async fn blank(
         current: &current,
         permissions: &can.permissions,
         id: None,
+        picture: None,
     };
     let empty = Submitted::default();
     form(StatusCode::OK, seen, empty, FieldErrors::default()).await
@@ -67,12 +83,9 @@ pub(crate) async fn edit(
         current: &current,
         permissions: &can.permissions,
         id: Some(product.id),
+        picture: product.picture,
     };
-    let fields = Submitted {
-        name: product.name,
-        code: product.code,
-        price: product.price.to_string(),
-    };
+    let fields = Submitted::of(product);
     form(StatusCode::OK, seen, fields, FieldErrors::default()).await
 }
 
@@ -96,6 +109,7 @@ pub(crate) async fn create(
         current: &current,
         permissions: &can.permissions,
         id: None,
+        picture: None,
     };
     saved(made, seen, submitted).await
 }
@@ -106,7 +120,7 @@ pub(crate) async fn update(
     tenant: Tenant,
     Form(submitted): Form<Submitted>,
 ) -> Result<Response> {
-    let id = can.node.object.id;
+    let (id, picture) = (can.node.object.id, can.node.object.picture);
     let (db, by) = (&can.db, &can.permissions);
     let changed = match read(&submitted) {
         Ok(new) => {
@@ -122,14 +136,78 @@ pub(crate) async fn update(
         current: &current,
         permissions: by,
         id: Some(id),
+        picture,
     };
     saved(changed, seen, submitted).await
 }
 
-pub(crate) async fn delete(Page(can): Page<DeleteProduct>) -> Result<Redirect> {
-    let path = [can.node.object.id];
-    resources::remove::<Product>(&can.db, &can.permissions, &path, &Match::Anything).await?;
+pub(crate) async fn delete(Page(can): Page<DeleteProduct>, files: Files) -> Result<Redirect> {
+    let id = can.node.object.id;
+    resources::remove::<Product>(&can.db, &can.permissions, &[id], &Match::Anything).await?;
+    pictures::forget(&files, id, None).await;
     Ok(Redirect::to("/"))
+}
+
+pub(crate) async fn set_picture(
+    Page(can): Page<UpdateProduct>,
+    current: CurrentUser,
+    tenant: Tenant,
+    files: Files,
+    mut request: Request,
+) -> Result<Response> {
+    // what is too large is answered as that
+    DefaultBodyLimit::disable().apply(&mut request);
+    let product = can.node.object;
+    let picture = async {
+        let sent = Multipart::from_request(request, &()).await;
+        let mut sent = sent.map_err(|error| broken(&error))?;
+        while let Some(field) = sent.next_field().await.map_err(|error| broken(&error))? {
+            if field.name() == Some("picture") && field.file_name().is_some_and(|it| !it.is_empty())
+            {
+                let (db, by) = (can.db.clone(), can.permissions.clone());
+                return pictures::set(files, db, by, product.id, field).await;
+            }
+        }
+        Err(Problem::invalid_field("picture", "choose a file first"))
+    };
+    let problem = match picture.await {
+        Ok(_) => return Ok(Redirect::to("/").into_response()),
+        Err(problem) => problem,
+    };
+    let errors = match problem.slug() {
+        "payload-too-large" => Problem::invalid_field("picture", "has more than 10 MiB"),
+        _ => problem.clone(),
+    };
+    let Some(errors) = form_errors(&errors, "") else {
+        return Err(problem);
+    };
+    let seen = Seen {
+        tenant: &tenant,
+        db: &can.db,
+        current: &current,
+        permissions: &can.permissions,
+        id: Some(product.id),
+        picture: product.picture,
+    };
+    form(problem.status(), seen, Submitted::of(product), errors).await
+}
+
+fn broken(error: &impl std::fmt::Display) -> Problem {
+    tracing::debug!(%error, "a form with a file cannot be read");
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "malformed",
+        "The form did not arrive as a whole.",
+    )
+}
+
+pub(crate) async fn remove_picture(
+    Page(can): Page<UpdateProduct>,
+    files: Files,
+) -> Result<Redirect> {
+    let id = can.node.object.id;
+    pictures::remove(&files, &can.db, &can.permissions, id).await?;
+    Ok(Redirect::to(&format!("/products/{id}/edit")))
 }
 
 /// What the form has.
@@ -172,6 +250,7 @@ async fn form(
         shop: shop_view(seen.tenant, seen.db).await?,
         viewer: viewer(seen.current, seen.permissions),
         id: seen.id.map(|id| id.to_string()),
+        picture: seen.picture.map(|version| version.to_string()),
         name: fields.name,
         code: fields.code,
         price: fields.price,

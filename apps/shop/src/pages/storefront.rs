@@ -62,6 +62,7 @@ fn shown(product: Product, names: &HashMap<Uuid, String>) -> ProductView {
         price: Some(product.price.to_string()),
         added_by: product.added_by.and_then(|id| names.get(&id).cloned()),
         added_on: product.added_on.format("%-d %B %Y").to_string(),
+        picture: product.picture.map(|version| version.to_string()),
     }
 }
 

@@ -11,5 +11,6 @@ mod browser;
 mod commands;
 mod crash;
 mod matrix;
+mod pictures;
 mod processes;
 mod support;

@@ -19,7 +19,7 @@ use self::table::{
 
 use crate::support::{
     A_SECOND, Answer, Client, PASSWORD, Pass, Payload, Person, Place, Server, Shop, link_in_mail,
-    shared, text, unique, until,
+    png, shared, text, unique, until,
 };
 
 /// What the owner is signed in with, for those who are refused before anybody looks at it.
@@ -129,13 +129,17 @@ impl Neighbours {
                     mark: self.ours.id.clone(),
                 };
             }
-            Of::Product => ("/api/products", product(&self.ours, word)),
+            Of::Product | Of::Pictured => ("/api/products", product(&self.ours, word)),
             Of::User => ("/api/users", user(&self.ours, word)),
             Of::Key => ("/api/keys", key(&self.ours, word)),
             Of::Invitation | Of::InvitationLink => ("/api/invitations", invitation(word)),
             _ => return self.credential(we, of, &person.email).await,
         };
         let made = we.send("POST", path, new).await.is(201).json();
+        if of == Of::Pictured {
+            let path = format!("{path}/{}/picture", text(&made["id"]));
+            we.raw("PUT", &path, "image/png", png(3, 2)).await.is(200);
+        }
         let id = match of {
             Of::InvitationLink => link_in_mail(&self.ours, &format!("{word}@example.com")).await,
             _ => text(&made["id"]),

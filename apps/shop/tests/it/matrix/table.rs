@@ -4,7 +4,7 @@ use serde_json::json;
 use tenantry::routing::Kind;
 
 use self::Who::{Anyone, SignedIn};
-use crate::support::{Answer, Client, PASSWORD, Pass, Payload, Shop};
+use crate::support::{Answer, Client, PASSWORD, Pass, Payload, Shop, form_with_picture, png};
 
 /// Who may make a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) enum Who {
 pub(super) enum Of {
     Nothing,
     Product,
+    /// A product with a picture.
+    Pictured,
     User,
     Key,
     Invitation,
@@ -163,6 +165,22 @@ pub(super) const MATRIX: &[Entry] = &[
         "/products/{id}/delete",
         SignedIn,
         Of::Product,
+        empty_form,
+        303,
+    ),
+    tenant(
+        "POST",
+        "/products/{id}/picture",
+        SignedIn,
+        Of::Product,
+        picture_form,
+        303,
+    ),
+    tenant(
+        "POST",
+        "/products/{id}/picture/delete",
+        SignedIn,
+        Of::Pictured,
         empty_form,
         303,
     ),
@@ -450,9 +468,41 @@ pub(super) const MATRIX: &[Entry] = &[
         "DELETE",
         "/api/products/{id}",
         SignedIn,
-        Of::Product,
+        Of::Pictured,
         nothing,
         204,
+    ),
+    tenant(
+        "GET",
+        "/api/products/{id}/picture",
+        Anyone,
+        Of::Pictured,
+        nothing,
+        200,
+    ),
+    tenant(
+        "PUT",
+        "/api/products/{id}/picture",
+        SignedIn,
+        Of::Pictured,
+        picture,
+        200,
+    ),
+    tenant(
+        "DELETE",
+        "/api/products/{id}/picture",
+        SignedIn,
+        Of::Pictured,
+        nothing,
+        200,
+    ),
+    tenant(
+        "GET",
+        "/api/products/{id}/thumbnail",
+        Anyone,
+        Of::Pictured,
+        nothing,
+        200,
     ),
 ];
 
@@ -548,6 +598,14 @@ fn product_form(_: &Shop, word: &str, _: &str) -> Payload {
         ("code", word),
         ("price", "3.00".into()),
     ])
+}
+
+fn picture(_: &Shop, _: &str, _: &str) -> Payload {
+    Payload::Bytes("image/png", png(3, 2))
+}
+
+fn picture_form(_: &Shop, _: &str, _: &str) -> Payload {
+    form_with_picture(&png(3, 2))
 }
 
 fn new_key(shop: &Shop, word: &str, _: &str) -> Payload {
