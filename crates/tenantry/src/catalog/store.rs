@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    db::{CentralDb, DbError, FromRow, Query, Row},
+    db::{CentralDb, DbError, FromRow, Query, Row, postgres::scope::NOT_WAITING},
     tenant::{Isolation, Placement, Tenant, TenantCode, TenantId, TenantStatus, UnknownWord},
 };
 
@@ -25,6 +25,23 @@ fn bind_all<'q>(query: Query<'q>, ids: &[TenantId]) -> Query<'q> {
         .chain(last)
         .take(AT_ONCE)
         .fold(query, |query, id| query.bind(*id.as_uuid()))
+}
+
+fn insert_sql() -> String {
+    format!("INSERT INTO tenantry_tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+}
+
+fn insertion<'q>(query: Query<'q>, tenant: &Tenant) -> Query<'q> {
+    query
+        .bind(*tenant.id().as_uuid())
+        .bind(tenant.code().as_str())
+        .bind(tenant.name())
+        .bind(tenant.status().as_str())
+        .bind(tenant.isolation().as_str())
+        .bind(&tenant.placement().server)
+        .bind(tenant.schema_version())
+        .bind(tenant.created_at())
+        .bind(tenant.plan())
 }
 
 /// The catalog's tables.
@@ -151,22 +168,22 @@ impl Store {
     }
 
     pub(crate) async fn insert(&self, tenant: &Tenant) -> Result<(), DbError> {
-        self.0
-            .query(&format!(
-                "INSERT INTO tenantry_tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-            ))
-            .bind(*tenant.id().as_uuid())
-            .bind(tenant.code().as_str())
-            .bind(tenant.name())
-            .bind(tenant.status().as_str())
-            .bind(tenant.isolation().as_str())
-            .bind(&tenant.placement().server)
-            .bind(tenant.schema_version())
-            .bind(tenant.created_at())
-            .bind(tenant.plan())
+        insertion(self.0.query(&insert_sql()), tenant)
             .execute()
             .await
             .map(drop)
+    }
+
+    /// The same on a server, where it need not be lasting before what is written there next is: the
+    /// server's log is in that order.
+    pub(crate) async fn insert_ahead(&self, tenant: &Tenant) -> Result<(), DbError> {
+        let mut tx = self.0.begin();
+        tx.say(vec![NOT_WAITING.into()]).await?;
+        let inserted = insertion(tx.query(&insert_sql()), tenant).execute().await;
+        match inserted {
+            Ok(_) => tx.commit().await,
+            Err(error) => tx.rollback().await.and(Err(error)),
+        }
     }
 
     /// Makes the change and returns the codes it concerns; none when there was nothing to change.

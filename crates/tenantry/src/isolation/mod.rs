@@ -13,7 +13,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use lru::LruCache;
 use tokio::sync::OnceCell;
 
-use self::file::Files;
+use self::{
+    file::Files,
+    postgres::at_once::{self, Alike},
+};
 use crate::{
     db::{
         Db, DbError, Engine, TenantDb,
@@ -39,6 +42,8 @@ pub(crate) struct Places {
     /// Scopes on servers that are in use, or were lately. One whose tenant is gone stays closed.
     scopes: Mutex<LruCache<TenantId, Arc<OnServer>>>,
     migrations: Arc<Migrations>,
+    /// How the schema was that was migrated last.
+    alike: Mutex<Option<Alike>>,
 }
 
 /// A tenant's scope on a server, and whether its migrations have been seen to.
@@ -62,6 +67,7 @@ impl Places {
             servers,
             scopes: Mutex::new(LruCache::unbounded()),
             migrations,
+            alike: Mutex::default(),
         }
     }
 
@@ -218,7 +224,17 @@ impl Places {
                 }
             }
             isolation => {
-                postgres::provision(self.server(tenant)?, isolation, tenant.id()).await?;
+                let server = self.server(tenant)?;
+                let lasting = tenant.placement().server != LOCAL;
+                let at_once = isolation == Isolation::Schema
+                    && at_once::provision(server, tenant.id(), &self.migrations, lasting)
+                        .await
+                        .is_ok();
+                if !at_once {
+                    postgres::provision(server, isolation, tenant.id()).await?;
+                } else if self.migrations.iter().all(|one| one.function().is_none()) {
+                    return Ok(());
+                }
             }
         }
         self.migrate(tenant, sharing).await.map(drop)
@@ -272,7 +288,11 @@ impl Places {
             } else {
                 let server = self.server(tenant)?;
                 let (database, schema) = schema_of(server, tenant);
-                postgres::apply(server, &database, &schema, migrations).await?
+                let progress = postgres::apply(server, &database, &schema, migrations).await?;
+                if let Some(alike) = &progress.alike {
+                    *self.alike() = Some(alike.clone());
+                }
+                progress
             };
             all.applied.extend(progress.applied);
             all.ahead = progress.ahead;
@@ -282,6 +302,27 @@ impl Places {
             self.run_function(tenant, &name, sharing).await?;
             all.applied.push(name);
         }
+    }
+
+    /// Applies what is pending for the tenant at once, where its place is like the one before it. None
+    /// when it is not, or when something fails: then nothing is known, and it is to be
+    /// [migrated](Self::migrate) step by step.
+    pub(crate) async fn migrate_at_once(&self, tenant: &Tenant) -> Option<Progress> {
+        if !matches!(tenant.isolation(), Isolation::Schema | Isolation::Database) {
+            return None;
+        }
+        let alike = self.alike().clone()?;
+        let server = self.server(tenant).ok()?;
+        let (database, schema) = schema_of(server, tenant);
+        let applied = at_once::apply(server, &database, &schema, &self.migrations, &alike).await?;
+        Some(Progress {
+            applied,
+            ..Progress::default()
+        })
+    }
+
+    fn alike(&self) -> MutexGuard<'_, Option<Alike>> {
+        self.alike.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the function that a migration is, once for each tenant that it is for.

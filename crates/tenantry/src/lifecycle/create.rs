@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Tenancy,
     catalog::Change,
+    central::Central,
     db::TenantDb,
     failpoint::failpoint,
     isolation::LOCAL,
@@ -173,7 +174,18 @@ impl Tenancy {
             .await?
             .ok_or(LifecycleError::UnderWay)?;
         let taken = |error: &crate::db::DbError| error.is_unique("tenantry_tenants", &["code"]);
-        match inner.catalog.store().insert(draft).await {
+        let insert = async || {
+            let placement = draft.placement();
+            let is_beside = matches!(inner.central, Central::Server(_))
+                && placement.server == LOCAL
+                && matches!(placement.isolation, Isolation::Rows | Isolation::Schema);
+            match is_beside {
+                // nothing of the tenant lasts unless this does
+                true => inner.catalog.store().insert_ahead(draft).await,
+                false => inner.catalog.store().insert(draft).await,
+            }
+        };
+        match insert().await {
             Err(error) if taken(&error) => {}
             other => return Ok(other.map(|()| lock)?),
         }
@@ -182,7 +194,7 @@ impl Tenancy {
         if let Some(holder) = holder.filter(|holder| holder.status().is_unfinished()) {
             recover_one(inner, &holder).await?;
         }
-        match inner.catalog.store().insert(draft).await {
+        match insert().await {
             Err(error) if taken(&error) => Err(LifecycleError::CodeTaken),
             other => Ok(other.map(|()| lock)?),
         }

@@ -4,13 +4,15 @@ use std::{
     time::Duration,
 };
 
+use tokio::runtime::Handle;
+use tokio_postgres::SimpleQueryMessage;
+
 use crate::{
     central::Central,
     db::{
         DbError,
-        postgres::{Server, translate},
+        postgres::{Server, server::OwnerConn, translate},
     },
-    isolation::postgres::ask_one,
     tenancy::Inner,
     tenant::TenantId,
 };
@@ -28,8 +30,8 @@ pub(super) enum TenantLock {
     /// A transaction that holds an advisory lock, where the catalog is on a server: it lasts
     /// behind a pooler, too.
     Server {
-        /// Unlocked by being closed.
-        _client: tokio_postgres::Client,
+        /// Rolled back at the end.
+        client: Option<OwnerConn>,
     },
 }
 
@@ -59,13 +61,18 @@ impl TenantLock {
     }
 
     async fn on_server(server: &Server, id: TenantId) -> Result<Option<Self>, DbError> {
-        let client = server.connect(&server.home()).await?;
+        let client = server.owner(&server.home()).await?;
         let (high, low) = id.as_uuid().as_u64_pair();
-        client.batch_execute("BEGIN").await.map_err(translate)?;
         let key = (high ^ low).cast_signed();
-        let sql = format!("SELECT pg_try_advisory_xact_lock({key})");
-        let taken: bool = ask_one(&client, &sql, &[]).await?.get(0);
-        Ok(taken.then_some(Self::Server { _client: client }))
+        let sql = format!("BEGIN; SELECT pg_try_advisory_xact_lock({key})");
+        let said = client.simple_query(&sql).await.map_err(translate)?;
+        let taken = said.iter().any(
+            |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")),
+        );
+        let client = Some(client);
+        // one that is not taken is rolled back as well
+        let lock = Self::Server { client };
+        Ok(taken.then_some(lock))
     }
 
     fn on_file(tenancy: &Inner, id: TenantId) -> Result<Option<Self>, DbError> {
@@ -121,8 +128,13 @@ pub(super) fn sweep(tenancy: &Inner) -> Result<(), DbError> {
 
 impl Drop for TenantLock {
     fn drop(&mut self) {
-        if let Self::File { path, .. } = self {
-            drop(fs::remove_file(path));
+        match self {
+            Self::File { path, .. } => drop(fs::remove_file(path)),
+            Self::Server { client } => {
+                if let (Some(client), Ok(runtime)) = (client.take(), Handle::try_current()) {
+                    drop(runtime.spawn(client.roll_back()));
+                }
+            }
         }
     }
 }

@@ -129,10 +129,13 @@ impl Tenancy {
     }
 
     async fn migrate_one(&self, tenant: &Tenant) -> Result<Progress, MigrateError> {
-        if !self.is_present(tenant).await? {
-            return Err(DbError::Missing(self.location(tenant)).into());
-        }
-        let progress = self.0.apply(tenant).await?;
+        let progress = match self.0.places.migrate_at_once(tenant).await {
+            Some(progress) => progress,
+            None if !self.is_present(tenant).await? => {
+                return Err(DbError::Missing(self.location(tenant)).into());
+            }
+            None => self.0.apply(tenant).await?,
+        };
         failpoint("migrate.applied");
         Ok(progress)
     }

@@ -5,9 +5,12 @@ use std::{collections::HashMap, sync::Arc};
 use rusqlite::Connection;
 
 use super::{Dialect, MigrateError, Migration, Migrations, list::is_ours};
-use crate::db::{
-    AUDIT_TABLE,
-    sqlite::{self, Database},
+use crate::{
+    db::{
+        AUDIT_TABLE,
+        sqlite::{self, Database},
+    },
+    isolation::postgres::at_once::Alike,
 };
 
 /// How a database stands to a list of migrations.
@@ -82,6 +85,8 @@ pub(crate) struct Progress {
     pub(crate) function: Option<String>,
     /// Whether a newer program was here.
     pub(crate) ahead: bool,
+    /// How a schema was found, where others may be alike.
+    pub(crate) alike: Option<Alike>,
 }
 
 /// Tells what would be applied, and changes nothing.

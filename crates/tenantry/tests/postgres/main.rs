@@ -2,6 +2,7 @@
 //! wrong. Each test makes a deployment of its own on a private server.
 #![cfg(test)]
 
+mod alike;
 mod alone;
 mod attacks;
 mod bouncer;

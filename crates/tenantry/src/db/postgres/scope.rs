@@ -203,6 +203,10 @@ pub(crate) fn owner(server: &Server, schema: &str) -> String {
     )
 }
 
+/// Lets a transaction end before it is lasting. It is when a later one on that server is: the log is
+/// written in order.
+pub(crate) const NOT_WAITING: &str = "SET LOCAL synchronous_commit = off";
+
 /// The schema of a tenant that has its own.
 pub(crate) fn schema_name(id: TenantId) -> String {
     format!("t_{}", id.as_uuid().simple())

@@ -16,6 +16,7 @@ use std::{
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
 };
@@ -88,7 +89,7 @@ pub(crate) struct Server {
     /// By which scopes prefer connections.
     preference: RandomState,
     constraints: Constraints,
-    owners: Mutex<Owners>,
+    owners: Arc<Mutex<Owners>>,
 }
 
 /// Connections of the library's own that are kept while much is done with them, each to the
@@ -98,10 +99,16 @@ struct Owners {
     idle: Vec<Client>,
     /// How many pieces of much work are under way.
     wanted: usize,
+    /// Whether somebody will close those that nobody wanted again.
+    lingering: bool,
+    closed: bool,
 }
 
-/// How many of them are kept.
+/// How many of them are kept; how many after much work has ended, and for how long: often it is only a
+/// part of more.
 const MOST_OWNERS: usize = 16;
+const LINGERING_OWNERS: usize = 2;
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The connections that nobody uses, the one idle for longest first, and how many of each database
 /// are on loan.
@@ -177,7 +184,7 @@ impl Server {
             returned: Notify::new(),
             preference: RandomState::new(),
             constraints: Constraints::default(),
-            owners: Mutex::default(),
+            owners: Arc::default(),
             options,
         }))
     }
@@ -216,7 +223,9 @@ impl Server {
         self.turns.close();
         self.closed.send_replace(true);
         self.pool().idle.clear();
-        self.owners().idle.clear();
+        let mut owners = lock(&self.owners);
+        owners.closed = true;
+        owners.idle.clear();
     }
 
     /// Waits until it is closed.
@@ -386,9 +395,9 @@ impl Server {
 
     /// A connection for the library's own work as the owner of tables. It is opened for that, and
     /// closed after it, unless [much](Self::keep_owners) is to be done.
-    pub(crate) async fn owner(&self, database: &str) -> Result<OwnerConn<'_>, DbError> {
+    pub(crate) async fn owner(&self, database: &str) -> Result<OwnerConn, DbError> {
         let kept = if *database == *self.home {
-            let mut owners = self.owners();
+            let mut owners = lock(&self.owners);
             owners.idle.retain(|client| !client.is_closed());
             owners.idle.pop()
         } else {
@@ -400,40 +409,61 @@ impl Server {
                 None => self.connect(database).await?,
             },
             home: *database == *self.home,
-            server: self,
+            owners: self.owners.clone(),
         })
     }
 
-    /// Keeps such connections from now on, until as many ends are told.
+    /// Keeps such connections from now on, until as many ends are told and a little longer.
     pub(crate) fn keep_owners(&self, keep: bool) {
-        let mut owners = self.owners();
+        let mut owners = lock(&self.owners);
         if keep {
             owners.wanted += 1;
-        } else {
-            owners.wanted = owners.wanted.saturating_sub(1);
-            if owners.wanted == 0 {
-                owners.idle.clear();
+            return;
+        }
+        owners.wanted = owners.wanted.saturating_sub(1);
+        if owners.wanted > 0 {
+            return;
+        }
+        owners.idle.truncate(LINGERING_OWNERS);
+        if owners.lingering {
+            return;
+        }
+        match Handle::try_current() {
+            Err(_) => owners.idle.clear(),
+            Ok(runtime) => {
+                owners.lingering = true;
+                let all = Arc::downgrade(&self.owners);
+                drop(runtime.spawn(async move {
+                    tokio::time::sleep(LINGER).await;
+                    if let Some(all) = all.upgrade() {
+                        let mut owners = lock(&all);
+                        owners.lingering = false;
+                        if owners.wanted == 0 {
+                            owners.idle.clear();
+                        }
+                    }
+                }));
             }
         }
     }
 
-    fn owners(&self) -> MutexGuard<'_, Owners> {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pool)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A connection of the library's own. Dropped, it is closed, with the transaction that is open on it.
-pub(crate) struct OwnerConn<'s> {
+pub(crate) struct OwnerConn {
     client: Client,
     home: bool,
-    server: &'s Server,
+    owners: Arc<Mutex<Owners>>,
 }
 
-impl std::ops::Deref for OwnerConn<'_> {
+impl std::ops::Deref for OwnerConn {
     type Target = Client;
 
     fn deref(&self) -> &Client {
@@ -441,12 +471,24 @@ impl std::ops::Deref for OwnerConn<'_> {
     }
 }
 
-impl OwnerConn<'_> {
+impl OwnerConn {
     /// Gives it back after its transaction has ended.
     pub(crate) fn ended(self) {
-        let mut owners = self.server.owners();
-        if self.home && owners.wanted > 0 && owners.idle.len() < MOST_OWNERS {
+        let mut owners = lock(&self.owners);
+        let room = match owners.wanted {
+            0 if owners.lingering => LINGERING_OWNERS,
+            0 => 0,
+            _ => MOST_OWNERS,
+        };
+        if self.home && owners.idle.len() < room && !owners.closed {
             owners.idle.push(self.client);
+        }
+    }
+
+    /// Ends its transaction without effect, and gives it back.
+    pub(crate) async fn roll_back(self) {
+        if self.client.batch_execute("ROLLBACK").await.is_ok() {
+            self.ended();
         }
     }
 }
@@ -535,7 +577,7 @@ impl Drop for Lease {
             // before 1.19 dies of it when the asking connection is closed first.
             let tls = (!self.pooler()).then(|| self.server.tls.clone());
             let turn = self.turn.take();
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            if let Ok(runtime) = Handle::try_current() {
                 drop(runtime.spawn(async move {
                     match tls {
                         Some(tls) => drop(conn.cancel.cancel_query(tls).await),

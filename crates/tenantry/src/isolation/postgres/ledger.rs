@@ -8,7 +8,7 @@ use std::{
 use sqlparser::{ast::Statement, dialect::PostgreSqlDialect, parser::Parser};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{as_owner, ask, ask_one, foreign, say, secure};
+use super::{as_owner, ask, ask_one, at_once::Alike, foreign, say, secure};
 use crate::{
     db::{
         AUDIT_TABLE, DbError,
@@ -18,19 +18,19 @@ use crate::{
             translate,
         },
     },
-    migrate::{Dialect, Ledger, MigrateError, Migrations, Progress},
+    migrate::{Dialect, Ledger, MigrateError, Migration, Migrations, Progress},
     tenant::{Isolation, TenantId},
 };
 
 /// How long a migration waits for those who use a table, before it lets them go first: meanwhile
 /// everybody who comes after it waits as well.
-const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '3s'";
+pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '3s'";
 /// How often it tries, and how long after.
 const TRIES: u32 = 5;
 const BETWEEN: Duration = Duration::from_millis(500);
 
 /// Makes the ledger, where there is none.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS tenantry_migrations (
+pub(super) const TABLE: &str = "CREATE TABLE IF NOT EXISTS tenantry_migrations (
     name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
 
 /// Which functions have run for which of the tenants that share tables.
@@ -97,18 +97,19 @@ async fn apply_next(
     progress: &mut Progress,
 ) -> Result<bool, MigrateError> {
     let client = server.owner(database).await?;
-    // two that migrate the same schema do it one after the other, and the second finds it done
     let begin = format!(
-        "{}; SELECT pg_advisory_xact_lock(hashtext({lock})); {LOCK_TIMEOUT}; {TABLE}; \
-         SELECT name, checksum FROM tenantry_migrations",
+        "{}; {}; {LOCK_TIMEOUT}; {TABLE}; SELECT name, checksum FROM tenantry_migrations",
         scope::owner(server, schema),
-        lock = literal(&format!("tenantry:{schema}")),
+        lock(schema),
     );
     let applied = read(&client, &begin).await?;
     let is_new = applied.is_empty();
-    let ledger = Ledger::compare(migrations, Dialect::Postgres, applied)?;
+    let ledger = Ledger::compare(migrations, Dialect::Postgres, applied.clone())?;
     progress.ahead = ledger.ahead;
     let shared = schema == ROWS_SCHEMA;
+    if progress.applied.is_empty() && !is_new && !shared && !ledger.ahead {
+        progress.alike = Alike::new(&applied, &ledger.pending, migrations);
+    }
     let mut done = Vec::new();
     for name in &ledger.pending {
         let Some(migration) = migrations.get(name) else {
@@ -124,11 +125,7 @@ async fn apply_next(
             name: name.clone(),
             source,
         };
-        let record = format!(
-            "INSERT INTO tenantry_migrations (name, checksum) VALUES ({}, {})",
-            literal(name),
-            literal(migration.checksum(Dialect::Postgres))
-        );
+        let record = record_of(migration);
         if shared {
             apply_shared(server, &client, sql, &record)
                 .await
@@ -185,6 +182,21 @@ async fn apply_shared(
     say(client, &sql).await?;
     say(client, record).await?;
     secure_all(server, client).await
+}
+
+/// Two that migrate the same schema do it one after the other, and the second finds it done.
+pub(super) fn lock(schema: &str) -> String {
+    let name = literal(&format!("tenantry:{schema}"));
+    format!("SELECT pg_advisory_xact_lock(hashtext({name}))")
+}
+
+/// Notes that it is applied.
+pub(super) fn record_of(migration: &Migration) -> String {
+    format!(
+        "INSERT INTO tenantry_migrations (name, checksum) VALUES ({}, {})",
+        literal(&migration.name),
+        literal(migration.checksum(Dialect::Postgres))
+    )
 }
 
 /// Begins by saying several statements, the last of which reads the ledger.
@@ -262,7 +274,7 @@ pub(crate) async fn ran_for_all(server: &Server, name: &str) -> Result<(), DbErr
 }
 
 /// Whether a migration may make what the request role has no rights to yet.
-fn makes_tables(sql: &str) -> bool {
+pub(super) fn makes_tables(sql: &str) -> bool {
     Parser::parse_sql(&PostgreSqlDialect {}, sql).map_or(true, |statements| {
         !statements.iter().all(|statement| {
             matches!(
@@ -348,7 +360,7 @@ async fn secure_all(server: &Server, client: &Client) -> Result<(), DbError> {
 }
 
 /// What requests may do in a schema: everything with rows, nothing with tables.
-fn grants(server: &Server, schema: &str) -> String {
+pub(super) fn grants(server: &Server, schema: &str) -> String {
     let (schema, app) = (quoted(schema), quoted(&server.roles().app));
     format!(
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {app};

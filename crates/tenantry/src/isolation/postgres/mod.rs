@@ -1,5 +1,6 @@
 //! Tenants on PostgreSQL: their rows in shared tables, a schema each, or a database each.
 
+pub(crate) mod at_once;
 mod audit;
 mod foreign;
 mod ledger;
@@ -26,11 +27,11 @@ use crate::db::{
 };
 
 /// A connection of the library's own, in a transaction as the owner of a schema's tables.
-pub(crate) async fn as_owner<'s>(
-    server: &'s Server,
+pub(crate) async fn as_owner(
+    server: &Server,
     database: &str,
     schema: &str,
-) -> Result<OwnerConn<'s>, DbError> {
+) -> Result<OwnerConn, DbError> {
     let client = server.owner(database).await?;
     say(&client, &scope::owner(server, schema)).await?;
     Ok(client)
