@@ -1,3 +1,5 @@
+use std::fmt;
+
 use tokio_postgres::{Error, error::SqlState};
 
 use crate::db::{DbError, Violation};
@@ -10,7 +12,7 @@ pub(crate) fn translate(error: Error) -> DbError {
                 DbError::Datatype(source.to_string())
             }
             // whatever is not the server's word is the connection's end
-            _ => DbError::Unavailable(Box::new(error)),
+            _ => DbError::Unavailable(said(error)),
         };
     };
     let message = || db.message().to_owned();
@@ -45,13 +47,39 @@ pub(crate) fn translate(error: Error) -> DbError {
         SqlState::TOO_MANY_CONNECTIONS
         | SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN
-        | SqlState::CANNOT_CONNECT_NOW => DbError::Unavailable(Box::new(error)),
+        | SqlState::CANNOT_CONNECT_NOW => DbError::Unavailable(said(error)),
         _ => match code.code().get(..2) {
-            Some("08") => DbError::Unavailable(Box::new(error)),
+            Some("08") => DbError::Unavailable(said(error)),
             Some("22") => DbError::Datatype(message()),
             Some("42") => DbError::Statement(message()),
-            _ => DbError::Engine(Box::new(error)),
+            _ => DbError::Engine(said(error)),
         },
+    }
+}
+
+/// The driver's error, which by itself says no more than that there is one, with what it is about.
+#[derive(Debug)]
+struct Said(Error);
+
+fn said(error: Error) -> Box<dyn std::error::Error + Send + Sync> {
+    Box::new(Said(error))
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_db_error() {
+            Some(db) => f.write_str(db.message()),
+            None => match std::error::Error::source(&self.0) {
+                Some(source) => write!(f, "{}: {source}", self.0),
+                None => self.0.fmt(f),
+            },
+        }
+    }
+}
+
+impl std::error::Error for Said {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
     }
 }
 
