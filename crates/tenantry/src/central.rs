@@ -40,6 +40,14 @@ impl Central {
         }
     }
 
+    /// What tells it from other deployments' that have something in the same folder.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::File { .. } => FILE.into(),
+            Self::Server(server) => server.address(),
+        }
+    }
+
     /// The handle to the catalog's tables.
     pub(crate) fn catalog(&self) -> CentralDb {
         Db::new(match self {

@@ -105,6 +105,13 @@ impl Tenancy {
             source,
         })?;
         let tenancy = Self::prepare(config, Create::IfMissing)?;
+        let data = &tenancy.0.data;
+        lifecycle::sign_folder(data, &tenancy.0.central.name()).map_err(|source| {
+            OpenError::Folder {
+                path: data.clone(),
+                source,
+            }
+        })?;
         for server in tenancy.0.places.servers() {
             postgres::set_up(server)
                 .await
@@ -143,25 +150,31 @@ impl Tenancy {
     fn prepare(config: Config, create: Create) -> Result<Self, OpenError> {
         sqlite::assert_safe_version()?;
         let default_isolation = config.default_isolation();
-        let options = Options {
+        let mut options = Options {
             project: config.project,
+            deployment: None,
             most_connections: config.most_connections,
             longest_life: config.longest_connection,
             statement_timeout: config.statement_timeout,
             pooler: config.pooler,
         };
         let mut servers = HashMap::new();
-        for (name, url) in config.servers {
-            servers.insert(name, Server::new(&url, options.clone())?);
-        }
         let central = match config.database_url {
-            None => Central::file(&config.data, create),
+            None => {
+                let folder = std::path::absolute(&config.data).unwrap_or(config.data.clone());
+                options.deployment = Some(folder.display().to_string());
+                Central::file(&config.data, create)
+            }
             Some(url) => {
-                let server = Server::new(&url, options)?;
+                let server = Server::new(&url, options.clone())?;
+                options.deployment = Some(server.home().to_string());
                 servers.insert(LOCAL.into(), server.clone());
                 Central::Server(server)
             }
         };
+        for (name, url) in config.servers {
+            servers.insert(name, Server::new(&url, options.clone())?);
+        }
         let migrations = Arc::new(config.tenant_migrations);
         let files = Files::new(&config.data, migrations.clone(), config.most_open_files);
         Ok(Self(Arc::new(Inner {

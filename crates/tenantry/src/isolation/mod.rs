@@ -120,8 +120,20 @@ impl Places {
             return Ok(Engine::Sqlite(file.database.clone()));
         }
         let on_server = self.on_server(tenant)?;
-        on_server.migrated.get_or_try_init(migrated).await?;
+        let first_use = async || {
+            self.check_whose(tenant).await?;
+            migrated().await
+        };
+        on_server.migrated.get_or_try_init(first_use).await?;
         Ok(Engine::Postgres(on_server.scope.clone()))
+    }
+
+    /// Refuses a database that another deployment has for its own.
+    async fn check_whose(&self, tenant: &Tenant) -> Result<(), DbError> {
+        match tenant.isolation() {
+            Isolation::Database => postgres::check_whose(self.server(tenant)?, tenant.id()).await,
+            _ => Ok(()),
+        }
     }
 
     fn on_server(&self, tenant: &Tenant) -> Result<Arc<OnServer>, DbError> {
@@ -280,6 +292,7 @@ impl Places {
         tenant: &Tenant,
         sharing: Sharing<'_>,
     ) -> Result<Progress, MigrateError> {
+        self.check_whose(tenant).await?;
         let mut all = Progress::default();
         loop {
             let progress = if tenant.isolation() == Isolation::File {
@@ -312,6 +325,7 @@ impl Places {
             return None;
         }
         let alike = self.alike().clone()?;
+        self.check_whose(tenant).await.ok()?;
         let server = self.server(tenant).ok()?;
         let (database, schema) = schema_of(server, tenant);
         let applied = at_once::apply(server, &database, &schema, &self.migrations, &alike).await?;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,34 @@ pub(super) const BY_TENANT: [&str; 2] = ["mail", files::FOLDER];
 fn of(inner: &Inner, id: TenantId) -> Vec<PathBuf> {
     let folder = |name| inner.data.join(name).join(id.to_string());
     BY_TENANT.into_iter().map(folder).collect()
+}
+
+/// Who has something in the data folder: a line for each deployment.
+const SIGNED: &str = "deployments";
+
+/// Notes that this deployment has something in the data folder.
+pub(crate) fn sign(data: &Path, deployment: &str) -> io::Result<()> {
+    if signed(data)?.iter().any(|line| line == deployment) {
+        return Ok(());
+    }
+    let mut list = File::options()
+        .append(true)
+        .create(true)
+        .open(data.join(SIGNED))?;
+    // in one piece, since others may write as well
+    list.write_all(format!("{deployment}\n").as_bytes())
+}
+
+/// Whether nobody but this deployment has something in the data folder.
+pub(super) fn is_alone(data: &Path, deployment: &str) -> io::Result<bool> {
+    Ok(signed(data)?.iter().all(|line| line == deployment))
+}
+
+fn signed(data: &Path) -> io::Result<Vec<String>> {
+    match fs::read_to_string(data.join(SIGNED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        text => Ok(text?.lines().map(str::to_owned).collect()),
+    }
 }
 
 /// Every file that a tenant has, each with a path that does not name the tenant.

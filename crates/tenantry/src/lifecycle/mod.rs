@@ -24,7 +24,7 @@ pub use archive::ArchiveError;
 pub use create::NewTenant;
 pub use delete::{Certificate, Deleted, GRACE, Removed};
 pub use export::{Exported, Exporting};
-pub(crate) use folders::count as count_files;
+pub(crate) use folders::{count as count_files, sign as sign_folder};
 pub use orphans::Orphan;
 pub(crate) use pool::{Taken, keep_ready};
 pub(crate) use recover::recover;

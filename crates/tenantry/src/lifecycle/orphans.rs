@@ -9,7 +9,6 @@ use std::{
 use super::{LifecycleError, folders, lock::TenantLock};
 use crate::{
     Tenancy,
-    central::{Central, FILE},
     db::DbError,
     isolation::{LOCAL, postgres},
     tenancy::Inner,
@@ -42,7 +41,8 @@ enum Remains {
 
 impl Tenancy {
     /// Looks for what is there of tenants that the catalog does not know: files, schemas, databases,
-    /// rows. In shared tables the owner of the tables has to look past the wall for that: each is
+    /// rows. What another deployment has marked as its own is not looked at, nor is a data folder in
+    /// which several have theirs. In shared tables the owner of the tables has to look past the wall for that: each is
     /// locked for the moment that it takes, in a transaction that is undone.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Tenancy {
         let inner = &self.0;
         // what is there first, and then who is known: whoever is made meanwhile has a record
         let mut found = Vec::new();
-        if owns_folder(inner) {
+        if owns_folder(inner)? {
             found.extend(in_folder(inner).await?);
         }
         for (name, server) in inner.places.named_servers() {
@@ -112,10 +112,10 @@ impl Tenancy {
     }
 }
 
-/// Whether what is in the data folder is this deployment's: with the catalog on a server, somebody
-/// else's may be in the same folder.
-fn owns_folder(inner: &Inner) -> bool {
-    matches!(inner.central, Central::File { .. }) || !inner.data.join(FILE).exists()
+/// Whether what is in the data folder is this deployment's: others may have theirs in the same.
+fn owns_folder(inner: &Inner) -> Result<bool, DbError> {
+    folders::is_alone(&inner.data, &inner.central.name())
+        .map_err(|error| DbError::Engine(Box::new(error)))
 }
 
 async fn in_folder(inner: &Inner) -> Result<Vec<Orphan>, DbError> {

@@ -7,7 +7,7 @@ use tenantry::{
     Tenancy, Tenant,
     db::DbError,
     lifecycle::{LifecycleError, NewTenant},
-    migrate::Migrations,
+    migrate::{MigrateError, Migrations},
     tenant::{Isolation, TenantStatus},
 };
 
@@ -370,4 +370,67 @@ async fn tenants_are_on_the_server_they_were_placed_on() {
         .unwrap()
         .get(0);
     assert_eq!(left, 0);
+}
+
+/// Another deployment with the same project and the same tenant, as a copy of the catalog makes it.
+async fn copy_of(ground: &Ground, tenant: &Tenant) -> (Ground, Tenancy, Tenant) {
+    let other = ground.beside().await;
+    let tenancy = other.set_up(&line()).await.unwrap();
+    let row = format!(
+        "INSERT INTO tenantry.tenantry_tenants
+            (id, code, name, status, isolation, server, schema_version, created_at, plan)
+         VALUES ('{}', 'acme', 'x', 'active', '{}', 'local', '{}', now(), '')",
+        tenant.id(),
+        tenant.isolation(),
+        tenant.schema_version(),
+    );
+    other.root().await.batch_execute(&row).await.unwrap();
+    let code = "acme".parse().unwrap();
+    let twin = tenancy.tenant(&code).await.unwrap().unwrap();
+    (other, tenancy, twin)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_one_deployments_alone() {
+    let ground = Ground::new().await;
+    let ours = ground.set_up(&line()).await.unwrap();
+    let new = NewTenant::new("acme".parse().unwrap(), "x").isolation(Isolation::Database);
+    let tenant = ours.create(new).await.unwrap();
+    let db = ours.db(&tenant).await.unwrap();
+    let one = db
+        .query("INSERT INTO heads (id) VALUES (1)")
+        .execute()
+        .await;
+    assert_eq!(one.unwrap(), 1);
+
+    let (_other, theirs, twin) = copy_of(&ground, &tenant).await;
+    let denied = |result: Result<(), DbError>| matches!(result, Err(DbError::Denied(_)));
+    assert!(denied(theirs.db(&twin).await.map(drop)), "used");
+    assert!(matches!(
+        theirs.migrate(&twin).await,
+        Err(MigrateError::Db(DbError::Denied(_)))
+    ));
+    assert!(theirs.erase(&twin).await.is_err(), "erased");
+    assert_eq!(theirs.orphans().await.unwrap(), []);
+    assert_eq!(count(&ours, &tenant).await.unwrap(), 1, "it is there");
+    ours.erase(&tenant).await.unwrap();
+    assert!(!ours.is_present(&tenant).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_has_orphans_in_a_folder_of_several() {
+    let ground = Ground::new().await;
+    let ours = ground.set_up(&line()).await.unwrap();
+    let new = NewTenant::new("acme".parse().unwrap(), "x").isolation(Isolation::File);
+    let lost = ours.create(new).await.unwrap();
+    let forget = format!(
+        "DELETE FROM tenantry.tenantry_tenants WHERE id = '{}'",
+        lost.id()
+    );
+    ground.root().await.batch_execute(&forget).await.unwrap();
+    assert_eq!(ours.orphans().await.unwrap().len(), 1);
+    let other = Ground::new().await;
+    let theirs = other.set_up_in(ground.folder(), &line()).await.unwrap();
+    assert_eq!(theirs.orphans().await.unwrap(), []);
+    assert_eq!(ours.orphans().await.unwrap(), []);
 }

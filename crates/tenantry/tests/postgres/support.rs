@@ -1,6 +1,9 @@
 //! A place of a test's own: a database, roles and a login that no other test has.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use tempfile::TempDir;
 use tenantry::{
@@ -62,12 +65,34 @@ impl Ground {
         }
     }
 
+    /// Where another deployment of the same project can be set up, by the same login.
+    pub(crate) async fn beside(&self) -> Self {
+        let database = self.server.database().await;
+        let give = format!("ALTER DATABASE {database} OWNER TO {}", self.login);
+        self.server.execute("postgres", &give).await;
+        Self {
+            server: self.server,
+            database,
+            project: self.project.clone(),
+            login: self.login.clone(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn url(&self) -> String {
         self.server.url_as(&self.login, &self.database)
     }
 
     pub(crate) fn config(&self) -> Config {
-        Config::new(self.folder.path())
+        self.config_in(self.folder())
+    }
+
+    fn config_in(&self, folder: &Path) -> Config {
+        Config::new(folder)
             .project(&self.project)
             .database_url(self.url())
             .most_connections(8.try_into().unwrap())
@@ -75,6 +100,15 @@ impl Ground {
 
     pub(crate) async fn set_up(&self, migrations: &Migrations) -> Result<Tenancy, OpenError> {
         Tenancy::set_up(self.config().tenant_migrations(migrations.clone())).await
+    }
+
+    /// The same, with another's data folder.
+    pub(crate) async fn set_up_in(
+        &self,
+        folder: &Path,
+        migrations: &Migrations,
+    ) -> Result<Tenancy, OpenError> {
+        Tenancy::set_up(self.config_in(folder).tenant_migrations(migrations.clone())).await
     }
 
     /// What there really is, as the superuser sees it.

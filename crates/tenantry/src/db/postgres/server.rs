@@ -20,7 +20,11 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
 };
-use tokio_postgres::{CancelToken, Client, Config, config::SslMode, error::SqlState};
+use tokio_postgres::{
+    CancelToken, Client, Config,
+    config::{Host, SslMode},
+    error::SqlState,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
@@ -65,6 +69,9 @@ pub(crate) type Connected = (
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) project: String,
+    /// What tells the deployment from others that have databases on the server; none where that is
+    /// the database that the URL names.
+    pub(crate) deployment: Option<String>,
     pub(crate) most_connections: NonZeroUsize,
     /// How old a connection gets: what a backend has cached of schemas goes with it.
     pub(crate) longest_life: Duration,
@@ -196,6 +203,23 @@ impl Server {
 
     pub(crate) fn project(&self) -> &str {
         &self.options.project
+    }
+
+    /// The database that the URL names and where that is, for people.
+    pub(crate) fn address(&self) -> String {
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let ports = self.config.get_ports().iter().map(u16::to_string);
+        let all: Vec<String> = hosts.chain(ports).collect();
+        format!("the database {} at {}", self.home, all.join(" "))
+    }
+
+    /// What tells the deployment from others that have databases on the server.
+    pub(crate) fn deployment(&self) -> &str {
+        self.options.deployment.as_deref().unwrap_or(&self.home)
     }
 
     pub(crate) fn roles(&self) -> &Roles {

@@ -12,7 +12,7 @@ mod survey;
 pub use audit::Finding;
 pub(crate) use audit::audit;
 pub(crate) use ledger::{apply, make_functions, pending, ran, ran_for_all, record};
-pub(crate) use place::{exists, provision, remove, size};
+pub(crate) use place::{check_whose, exists, provision, remove, size};
 pub(crate) use set_up::{SetUpError, is_set_up, set_up};
 pub(crate) use survey::places;
 

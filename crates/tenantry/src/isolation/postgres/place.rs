@@ -8,7 +8,7 @@ use crate::{
         DbError,
         postgres::{
             Server,
-            scope::{self, DATABASE_SCHEMA, ROWS_SCHEMA, quoted},
+            scope::{self, DATABASE_SCHEMA, ROWS_SCHEMA, literal, quoted},
         },
     },
     tenant::{Isolation, TenantId},
@@ -41,7 +41,9 @@ pub(crate) async fn provision(
         }
         Isolation::Database => {
             let database = scope::database_name(server, id);
-            if !database_exists(server, &database).await? {
+            if let Some(comment) = comment_on(server, &database).await? {
+                is_ours(server, &database, comment.as_deref())?;
+            } else {
                 let client = server.connect(&server.home()).await?;
                 let name = quoted(&database);
                 say(
@@ -57,8 +59,10 @@ pub(crate) async fn provision(
                  GRANT CONNECT ON DATABASE {name} TO {app};
                  CREATE SCHEMA IF NOT EXISTS {DATABASE_SCHEMA};
                  GRANT USAGE ON SCHEMA {DATABASE_SCHEMA} TO {app};
+                 {mark};
                  COMMIT",
-                name = quoted(&database)
+                name = quoted(&database),
+                mark = mark(server, &database),
             );
             say(&client, &sql).await
         }
@@ -78,6 +82,51 @@ pub(crate) async fn exists(
         Isolation::Database => database_exists(server, &scope::database_name(server, id)).await,
         Isolation::File => Err(not_here()),
     }
+}
+
+/// Refuses a database of the tenant's name that another deployment has for its own. A copy of this
+/// one's catalog, say, names the same tenants, whose databases are the server's.
+pub(crate) async fn check_whose(server: &Server, id: TenantId) -> Result<(), DbError> {
+    let database = scope::database_name(server, id);
+    match comment_on(server, &database).await? {
+        Some(comment) => is_ours(server, &database, comment.as_deref()),
+        None => Ok(()),
+    }
+}
+
+/// The database's comment, if there is the database.
+async fn comment_on(server: &Server, database: &str) -> Result<Option<Option<String>>, DbError> {
+    let sql = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1";
+    // one that is kept, where this is asked for one tenant after the other
+    let client = server.owner(&server.home()).await?;
+    let rows = ask(&client, sql, &[database]).await?;
+    client.ended();
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+/// One without a comment was made a moment ago, by a process that was killed then.
+fn is_ours(server: &Server, database: &str, comment: Option<&str>) -> Result<(), DbError> {
+    match comment {
+        Some(comment) if comment != marked(server) => Err(DbError::Denied(format!(
+            "the database {database} is another deployment's: it is marked as \"{comment}\" \
+             (if it is this one's, say: {})",
+            mark(server, database)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What says that a database is this deployment's.
+pub(super) fn marked(server: &Server) -> String {
+    format!("tenantry: a tenant of {}", server.deployment())
+}
+
+fn mark(server: &Server, database: &str) -> String {
+    format!(
+        "COMMENT ON DATABASE {} IS {}",
+        quoted(database),
+        literal(&marked(server))
+    )
 }
 
 /// How many bytes the tenant's tables take on the disk, where that can be told: rows in shared
@@ -116,6 +165,7 @@ pub(crate) async fn remove(
         Isolation::Schema => remove_schema(server, &scope::schema_name(id)).await,
         Isolation::Database => {
             let database = scope::database_name(server, id);
+            check_whose(server, id).await?;
             server.leave(&database);
             let client = server.connect(&server.home()).await?;
             let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&database));

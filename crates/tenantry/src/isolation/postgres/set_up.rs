@@ -38,6 +38,9 @@ pub(crate) enum SetUpError {
     Db(#[from] DbError),
 }
 
+/// Lets those who set up the same database do so one after the other.
+const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtext('tenantry:set-up'))";
+
 /// Makes what is missing. It can be done again, and by several processes at once.
 pub(crate) async fn set_up(server: &Server) -> Result<(), SetUpError> {
     let client = server.connect(&server.home()).await?;
@@ -56,7 +59,7 @@ pub(crate) async fn set_up(server: &Server) -> Result<(), SetUpError> {
     let (owner, app) = (quoted(&server.roles().owner), quoted(&server.roles().app));
     let database = quoted(&server.home());
     let mut sql = format!(
-        "BEGIN; SELECT pg_advisory_xact_lock(hashtext('tenantry:set-up'));
+        "BEGIN; {ALONE};
          GRANT CREATE, CONNECT ON DATABASE {database} TO {owner};
          GRANT CONNECT ON DATABASE {database} TO {app};"
     );
@@ -78,8 +81,10 @@ pub(crate) async fn set_up(server: &Server) -> Result<(), SetUpError> {
         format!("REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC"),
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC".into(),
     ] {
-        if let Err(error) = say(&client, &sql).await {
+        // whoever grants something meanwhile would fail
+        if let Err(error) = say(&client, &format!("BEGIN; {ALONE}; {sql}; COMMIT")).await {
             tracing::debug!(%error, %sql, "could not be revoked");
+            say(&client, "ROLLBACK").await?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Which tenants have something on a server.
 
-use super::{as_owner, ask, say};
+use super::{as_owner, ask, place::marked, say};
 use crate::{
     db::{
         DbError,
@@ -28,9 +28,11 @@ pub(crate) async fn places(server: &Server) -> Result<Vec<(Isolation, TenantId)>
     }
     let databases = "SELECT right(datname, 32)::text FROM pg_database
          WHERE left(datname, -32) = $2 AND right(datname, 32) ~ '^[0-9a-f]{32}$'
-            AND pg_get_userbyid(datdba) = $1";
+            AND pg_get_userbyid(datdba) = $1
+            AND coalesce(shobj_description(oid, 'pg_database'), $3) = $3";
     let before = format!("{}_t_", server.project());
-    for row in ask(&client, databases, &[owner, &before]).await? {
+    let ours = marked(server);
+    for row in ask(&client, databases, &[owner, &before, &ours]).await? {
         found.extend(parsed(Isolation::Database, row.get(0)));
     }
     let tables = "SELECT c.relname::text FROM pg_class c
