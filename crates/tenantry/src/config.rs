@@ -42,6 +42,8 @@ pub struct Config {
     pub(crate) longest_connection: Duration,
     pub(crate) statement_timeout: Duration,
     pub(crate) pooler: bool,
+    #[cfg(feature = "redis")]
+    pub(crate) redis_url: Option<String>,
     pub(crate) mailer: ByMailer,
     pub(crate) writes_mail: bool,
     pub(crate) mail_address: String,
@@ -66,6 +68,8 @@ impl Config {
     pub fn new(data: impl Into<PathBuf>) -> Self {
         let data = data.into();
         Self {
+            #[cfg(feature = "redis")]
+            redis_url: None,
             mailer: ByMailer(Arc::new(EmlFiles::new(data.join("mail")))),
             writes_mail: true,
             mail_address: "no-reply@localhost".into(),
@@ -195,6 +199,16 @@ impl Config {
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
+        self
+    }
+
+    /// Where what is [cached](crate::scoped::cache) is kept for all processes:
+    /// `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS. Unless told, each process
+    /// keeps its own.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn redis(mut self, url: impl Into<String>) -> Self {
+        self.redis_url = Some(url.into());
         self
     }
 

@@ -26,6 +26,7 @@ use crate::{
     migrate::{MigrateError, Migrations},
     policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
     scoped::{
+        cache::{Cache, CentralCache, Kept, TenantCache},
         files::{Files as FilesOf, Usage},
         mail::{Mail, Mailer},
     },
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) data: PathBuf,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) places: Places,
+    pub(crate) cache: Kept,
     pub(crate) passwords: Passwords,
     pub(crate) guard: Guard,
     pub(crate) mailer: Arc<dyn Mailer>,
@@ -175,11 +177,28 @@ impl Tenancy {
         for (name, url) in config.servers {
             servers.insert(name, Server::new(&url, options.clone())?);
         }
+        #[cfg(not(feature = "redis"))]
+        let cache = Kept::in_memory();
+        #[cfg(feature = "redis")]
+        let cache = match &config.redis_url {
+            None => Kept::in_memory(),
+            Some(url) => {
+                let deployment = match &central {
+                    Central::Server(_) => central.name(),
+                    Central::File { .. } => std::path::absolute(&config.data)
+                        .unwrap_or_else(|_| config.data.clone())
+                        .display()
+                        .to_string(),
+                };
+                Kept::in_redis(url, &deployment).map_err(OpenError::Cache)?
+            }
+        };
         let migrations = Arc::new(config.tenant_migrations);
         let files = Files::new(&config.data, migrations.clone(), config.most_open_files);
         Ok(Self(Arc::new(Inner {
             catalog: Catalog::new(Store::new(central.catalog()), !config.pooler),
             central,
+            cache,
             default_isolation,
             passwords: Passwords::new(),
             guard: Guard::new(),
@@ -360,6 +379,18 @@ impl Tenancy {
         Mail::of(tenant, &self.0.mail_address, &self.0.mailer)
     }
 
+    /// What is kept for the tenant for a while.
+    #[must_use]
+    pub fn cache(&self, tenant: &Tenant) -> TenantCache {
+        Cache::new(self, tenant)
+    }
+
+    /// What is kept for a while of what belongs to no tenant.
+    #[must_use]
+    pub fn central_cache(&self) -> CentralCache {
+        Cache::central(self)
+    }
+
     /// The tenant's files.
     #[must_use]
     pub fn files(&self, tenant: &Tenant) -> FilesOf {
@@ -467,6 +498,10 @@ pub enum OpenError {
     /// The central database lacks migrations.
     #[error("the central database lacks migrations: {}", .0.join(", "))]
     Pending(Vec<String>),
+    /// The URL of what is cached is none.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Cache(crate::scoped::cache::CacheError),
     /// The folder cannot be made.
     #[error("{}: {source}", path.display())]
     Folder {

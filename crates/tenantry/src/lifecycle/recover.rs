@@ -55,6 +55,7 @@ pub(super) async fn finish(
 ) -> Result<(), LifecycleError> {
     inner.places.remove(tenant).await?;
     folders::remove(inner, tenant.id()).await?;
+    inner.cache.forget(tenant.id()).await;
     failpoint("delete.removed");
     inner.catalog.change(tenant.id(), Change::Forget).await?;
     failpoint("delete.forgotten");

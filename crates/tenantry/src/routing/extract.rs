@@ -7,6 +7,7 @@ use super::{Problem, dispatch::Resolved};
 use crate::{
     Tenancy,
     db::{CentralDb, TenantDb},
+    scoped::cache::{CentralCache, TenantCache},
     tenant::Tenant,
 };
 
@@ -53,6 +54,23 @@ impl<S: Sync> FromRequestParts<S> for TenantDb {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let resolved = Resolved::of(parts)?;
         Ok(resolved.tenancy.db(resolved.tenant()?).await?)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for TenantCache {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let resolved = Resolved::of(parts)?;
+        Ok(resolved.tenancy.cache(resolved.tenant()?))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for CentralCache {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Resolved::of(parts)?.tenancy.central_cache())
     }
 }
 

@@ -1,4 +1,5 @@
 //! What else a tenant has of its own. Each is made from a [`Tenant`](crate::Tenant).
 
+pub mod cache;
 pub mod files;
 pub mod mail;

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
 mod accounts;
+mod cache;
 mod concurrency;
 mod constraints;
 mod copies;
@@ -73,6 +74,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
             accounts::CASES,
             resources::CASES,
             files::CASES,
+            cache::CASES,
         ])
         .flatten()
         .copied()
