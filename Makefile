@@ -7,22 +7,23 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what the tests run against: PostgreSQL, PgBouncer, Chromium, a C compiler
+setup: ## Install what the tests run against: PostgreSQL, PgBouncer, Redis, Chromium, a C compiler
 	@scripts/setup
 
 .PHONY: test
 test: setup ## Run every test, and the applications' with each isolation
-	$(CARGO) test --workspace --no-fail-fast --features tenantry/testing
+	$(CARGO) test --workspace --no-fail-fast --features tenantry/testing,tenantry/redis
 	for isolation in rows schema database; do \
 		echo "the applications' tests with $$isolation"; \
 		TENANTRY_TEST_ISOLATION=$$isolation $(CARGO) test --workspace --no-fail-fast \
-			--features tenantry/testing --test it || exit 1; \
+			--features tenantry/testing,tenantry/redis --test it || exit 1; \
 	done
 
 .PHONY: lint
 lint: ## Check formatting, lints and documentation; no warning is let through
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --features tenantry/testing -- -D warnings
+	$(CARGO) clippy -p tenantry -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features tenantry/testing,tenantry/redis -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 .PHONY: run
