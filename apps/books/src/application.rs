@@ -49,7 +49,12 @@ impl Application for Books {
     }
 
     fn site(site: Site) -> Site {
-        site.tenants_under("/c")
+        let resolvers = Resolvers::new()
+            .host(site.host())
+            .path("/c", "")
+            .path("/api/companies", "/api")
+            .header("Tenant-Code");
+        site.tenants_by(resolvers)
     }
 
     fn check_email(email: &str) -> Result<(), SeedError> {
@@ -68,17 +73,12 @@ impl Application for Books {
     }
 
     fn router(tenancy: Tenancy, site: Site) -> Router {
-        let resolvers = Resolvers::new()
-            .host(site.host())
-            .path("/c", "")
-            .path("/api/companies", "/api")
-            .header("Tenant-Code");
         let header = |name, value| {
             SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
         };
         routes()
             .account_sessions(&site)
-            .into_router(tenancy, resolvers, AppState { site })
+            .into_router(tenancy, site.resolvers(), AppState { site })
             .layer(middleware::from_fn(pages::sign_in_first))
             .layer(CsrfLayer::new().with_rejection_response(|_| {
                 Problem::new(

@@ -137,7 +137,7 @@ pub(crate) async fn fill(tenancy: &Tenancy, site: &Site) -> Result<String, SeedE
         members.add(accountant.id, "bookkeeper").await?;
         members.add(viewer.id, "viewer").await?;
         keep_books(tenancy, &tenant, &company, owner, accountant).await?;
-        let url = site.tenant_url(tenant.code());
+        let url = site.tenant_url(&tenant);
         said.push_str(&format!("{}: {url}\n", company.name));
     }
     said.push_str(&format!(

@@ -5,11 +5,7 @@ use tenantry::{Tenancy, Tenant, routing::Site, scoped::mail::Message, users::Iss
 /// Mails an invitation to the address that it is for, in the background.
 pub(crate) fn invitation(tenancy: &Tenancy, tenant: &Tenant, site: &Site, link: IssuedLink) {
     let company = tenant.name();
-    let url = format!(
-        "{}/invitation?link={}",
-        site.tenant_url(tenant.code()),
-        link.secret
-    );
+    let url = site.url(tenant, &format!("/invitation?link={}", link.secret));
     tenancy.mail(tenant).post(Message {
         to: link.email,
         subject: format!("Keep the books of {company}"),

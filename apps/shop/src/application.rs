@@ -58,16 +58,21 @@ impl Application for Shop {
         vec![tasks::reprice()]
     }
 
-    fn router(tenancy: Tenancy, site: Site) -> Router {
+    fn site(site: Site) -> Site {
         let resolvers = Resolvers::new()
             .subdomain(site.host())
+            .domain()
             .header("Tenant-Code");
+        site.tenants_by(resolvers)
+    }
+
+    fn router(tenancy: Tenancy, site: Site) -> Router {
         let header = |name, value| {
             SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
         };
         routes()
             .sessions(&site)
-            .into_router(tenancy, resolvers, AppState { site })
+            .into_router(tenancy, site.resolvers(), AppState { site })
             .layer(CsrfLayer::new().with_rejection_response(|_| {
                 Problem::new(
                     StatusCode::FORBIDDEN,

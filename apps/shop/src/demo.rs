@@ -42,7 +42,7 @@ pub(crate) async fn fill(tenancy: &Tenancy, site: &Site) -> Result<String, SeedE
                 stock(&in_seed, db, shop).await
             })
             .await?;
-        said.push_str(&format!("{name}: {}\n", site.tenant_url(tenant.code())));
+        said.push_str(&format!("{name}: {}\n", site.tenant_url(&tenant)));
     }
     said.push_str(&format!(
         "sign in to either as owner@example.com or staff@example.com, password: {PASSWORD}"

@@ -34,11 +34,7 @@ pub(crate) fn link(
             "This shows that the address is yours; the link is good for a day, once:",
         ),
     };
-    let url = format!(
-        "{}/{path}?link={}",
-        site.tenant_url(tenant.code()),
-        link.secret
-    );
+    let url = site.url(tenant, &format!("/{path}?link={}", link.secret));
     tenancy.mail(tenant).post(Message {
         to: link.email,
         subject,

@@ -66,15 +66,8 @@ pub(crate) struct ShopForm {
 pub(crate) struct Landing {
     /// The form, empty at first.
     pub(crate) form: ShopForm,
-    /// The host that shops' addresses end in, such as `localhost:8000`.
-    pub(crate) shops_host: String,
-}
-
-impl Landing {
-    /// What follows the code in a shop's address.
-    fn suffix(&self) -> String {
-        format!(".{}", self.shops_host)
-    }
+    /// What follows the code in a shop's address, such as `.localhost:8000`.
+    pub(crate) suffix: String,
 }
 
 /// What the central site shows when a shop has been opened.

@@ -15,7 +15,7 @@ use tenantry::{
     db::TenantDb,
     lifecycle::{NewTenant, SeedError},
     migrate::Migrations,
-    routing::{Json, Resolvers, Result, Routes, Site},
+    routing::{Json, Result, Routes, Site},
     users::{NewUser, Users},
 };
 use tenantry_manage::{Application, Owner};
@@ -43,7 +43,7 @@ impl Application for Hello {
                 "/",
                 async || "Each tenant has its own /greetings.\n",
             )
-            .into_router(tenancy, Resolvers::new().subdomain(site.host()), ())
+            .into_router(tenancy, site.resolvers(), ())
     }
 
     async fn seed(
@@ -75,7 +75,7 @@ impl Application for Hello {
             move |db| Self::seed(tenancy, db, None)
         };
         let (tenant, ()) = tenancy.create_with(new, seed).await?;
-        Ok(format!("{}/greetings", site.tenant_url(tenant.code())))
+        Ok(site.url(&tenant, "/greetings"))
     }
 }
 

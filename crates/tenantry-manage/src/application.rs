@@ -44,7 +44,8 @@ pub trait Application: 'static {
         None
     }
 
-    /// Where tenants are on the web, if not on hosts of their own.
+    /// Where tenants are on the web, if not at hosts below the deployment's and at domains of their
+    /// own: see [`Site::tenants_by`].
     #[must_use]
     fn site(site: Site) -> Site {
         site

@@ -27,6 +27,8 @@ impl Context {
             .credential_tables(A::credential_tables().iter().copied())
             .personal_columns(A::personal_columns().iter().copied())
             .mail_address(format!("no-reply@{}", settings.host))
+            .base_host(&settings.host)
+            .name_servers(settings.name_servers.iter().copied())
             .pooler(settings.pooler);
         if let Some(url) = &settings.database_url {
             config = config.database_url(url);

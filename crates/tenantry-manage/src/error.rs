@@ -6,6 +6,7 @@ use tenantry::{
     Finding, OpenError,
     accounts::{AccountError, MemberError},
     db::DbError,
+    domains::DomainError,
     lifecycle::{
         ArchiveError, LifecycleError, SeedError,
         backup::{BackupError, NotBackedUp},
@@ -13,7 +14,7 @@ use tenantry::{
     migrate::MigrateError,
     operators::OperatorError,
     policy::{NotExplained, PolicyError},
-    tenant::TenantCode,
+    tenant::{DomainName, TenantCode},
     users::UserError,
 };
 
@@ -146,6 +147,14 @@ pub(crate) enum Error {
         code: TenantCode,
         /// What happened.
         source: LifecycleError,
+    },
+    /// Something could not be done with a domain.
+    #[error("{host}: {source}")]
+    Domain {
+        /// The domain.
+        host: DomainName,
+        /// What happened.
+        source: DomainError,
     },
     /// The application has no task of that name.
     #[error("there is nothing to run that is called {0}")]
@@ -283,6 +292,27 @@ impl Error {
                 code: code.clone(),
                 source,
             },
+        }
+    }
+}
+
+impl Error {
+    /// What went wrong with that domain.
+    pub(crate) fn domain(host: &DomainName, source: DomainError) -> Self {
+        match source {
+            DomainError::Db(error) => Self::Catalog(error),
+            source => Self::Domain {
+                host: host.clone(),
+                source,
+            },
+        }
+    }
+
+    /// What went wrong with a tenant's domains.
+    pub(crate) fn domains(code: &TenantCode, source: DomainError) -> Self {
+        match source {
+            DomainError::Db(error) => Self::Catalog(error),
+            _ => Self::NoTenant(code.clone()),
         }
     }
 }

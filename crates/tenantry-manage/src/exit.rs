@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use tenantry::{
+    domains::DomainError,
     lifecycle::{LifecycleError, backup::BackupError},
     policy::NotExplained,
 };
@@ -51,12 +52,20 @@ impl From<&Error> for Exit {
                 ..
             }
             | Error::NoPolicies
+            | Error::Domain {
+                source: DomainError::Reserved | DomainError::TooLong,
+                ..
+            }
             | Error::NoTask(_)
             | Error::ForWhom
             | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_)) => Self::Usage,
             Error::NoTenant(_)
             | Error::NoMatch(_)
             | Error::NotDeleted(_)
+            | Error::Domain {
+                source: DomainError::NotPossible,
+                ..
+            }
             | Error::Backup(BackupError::NotInIt(_)) => Self::NoTenant,
             Error::NotSetUp(_)
             | Error::CentralBehind(_)
@@ -67,6 +76,14 @@ impl From<&Error> for Exit {
             | Error::NotEmpty(_)
             | Error::DemoInProduction
             | Error::CodeTaken(_)
+            | Error::Domain {
+                source:
+                    DomainError::Taken
+                    | DomainError::TooMany
+                    | DomainError::NotVerified
+                    | DomainError::NoRecord(_),
+                ..
+            }
             | Error::Backup(
                 BackupError::Exists(_) | BackupError::NotEmpty | BackupError::Occupied(_),
             )
@@ -87,6 +104,7 @@ impl From<&Error> for Exit {
             | Error::NotExplained(_)
             | Error::Open(_)
             | Error::Lifecycle { .. }
+            | Error::Domain { .. }
             | Error::Archive { .. }
             | Error::Backup(_)
             | Error::Import { .. }

@@ -3,7 +3,13 @@
 mod file;
 mod key;
 
-use std::{env, ffi::OsString, num::NonZeroUsize, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+};
 
 use tenantry::{
     routing::{Proxies, Site},
@@ -54,6 +60,10 @@ pub(crate) struct Flags {
     /// are believed of these and of nobody else [default: none]
     #[arg(long, global = true, value_name = "LIST", help_heading = "Settings")]
     trust_proxy: Option<OsString>,
+    /// The name servers that are asked whose a domain is, as ADDRESS,ADDRESS:PORT [default: the
+    /// system's]
+    #[arg(long, global = true, value_name = "LIST", help_heading = "Settings")]
+    name_servers: Option<OsString>,
     /// How many tenants a server keeps ready before anybody wants them, so that one is made at once
     /// [default: 0]
     #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
@@ -90,6 +100,8 @@ pub(crate) struct Settings {
     pub(crate) addr: String,
     pub(crate) host: String,
     pub(crate) trust_proxy: Proxies,
+    /// None for the system's.
+    pub(crate) name_servers: Vec<SocketAddr>,
     pub(crate) pending: u16,
     pub(crate) profile: Profile,
 }
@@ -144,6 +156,8 @@ impl Settings {
                 .map_or_else(|| Ok("localhost".into()), |found| found.parsed(host))?,
             trust_proxy: find(Key::TrustProxy)
                 .map_or_else(|| Ok(Proxies::default()), |found| found.parsed(str::parse))?,
+            name_servers: find(Key::NameServers)
+                .map_or_else(|| Ok(Vec::new()), |found| found.parsed(name_servers))?,
             pending: find(Key::Pending).map_or(Ok(0), |found| found.parsed(str::parse))?,
             profile: find(Key::Profile)
                 .map_or(Ok(Profile::Development), |found| found.parsed(profile))?,
@@ -182,6 +196,7 @@ impl Flags {
             Key::Addr => self.addr.clone(),
             Key::Host => self.host.clone(),
             Key::TrustProxy => self.trust_proxy.clone(),
+            Key::NameServers => self.name_servers.clone(),
             Key::Pending => self.pending.clone(),
             Key::Profile => self.profile.clone(),
         }
@@ -240,6 +255,17 @@ fn host(text: &str) -> Result<String, &'static str> {
     } else {
         Err("must be a host's name alone, as shop.example.com")
     }
+}
+
+fn name_servers(text: &str) -> Result<Vec<SocketAddr>, &'static str> {
+    let one = |one: &str| {
+        let alone = one.parse().map(|address: IpAddr| (address, 53).into());
+        alone.or_else(|_| one.parse())
+    };
+    text.split(',')
+        .map(|server| one(server.trim()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| "must be addresses, each with a port or without, as 192.0.2.1,[::1]:5353")
 }
 
 fn profile(text: &str) -> Result<Profile, &'static str> {

@@ -1,4 +1,4 @@
-use std::{fmt, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     catalog::schema,
@@ -51,6 +51,8 @@ pub struct Config {
     pub(crate) pending: usize,
     pub(crate) credential_tables: Vec<String>,
     pub(crate) personal_columns: Vec<(String, String)>,
+    pub(crate) base_host: Option<String>,
+    pub(crate) name_servers: Vec<SocketAddr>,
 }
 
 /// A mailer, which need not say what it is.
@@ -89,11 +91,14 @@ impl Config {
             pooler: false,
             credential_tables: Vec::new(),
             personal_columns: Vec::new(),
+            base_host: None,
+            name_servers: Vec::new(),
         }
     }
 
     /// The deployment's name, by which its roles and databases on a server are called:
-    /// `<project>_owner`, `<project>_app`, `<project>_t_<id>`. `tenantry` unless told.
+    /// `<project>_owner`, `<project>_app`, `<project>_t_<id>`; and the records by which tenants show
+    /// that [domains](crate::domains) are theirs: `_<project>.<host>`. `tenantry` unless told.
     #[must_use]
     pub fn project(mut self, project: impl Into<String>) -> Self {
         self.project = project.into();
@@ -225,6 +230,22 @@ impl Config {
     #[must_use]
     pub fn mail_address(mut self, address: impl Into<String>) -> Self {
         self.mail_address = address.into();
+        self
+    }
+
+    /// The host that is the deployment's own, with all below it: no tenant can claim it as a
+    /// [domain](crate::domains).
+    #[must_use]
+    pub fn base_host(mut self, host: &str) -> Self {
+        self.base_host = Some(host.to_ascii_lowercase());
+        self
+    }
+
+    /// The name servers that are asked whose a domain is; the system's unless told. They should be
+    /// reached over a network that nobody tampers with: their word is taken.
+    #[must_use]
+    pub fn name_servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.name_servers = servers.into_iter().collect();
         self
     }
 

@@ -6,6 +6,7 @@ mod catalog;
 mod central;
 mod config;
 pub mod db;
+pub mod domains;
 mod failpoint;
 mod isolation;
 pub mod lifecycle;

@@ -17,6 +17,7 @@ use crate::{
         postgres::{Server, server::Options},
         sqlite::{self, Create},
     },
+    domains::NameServers,
     isolation::{
         LOCAL, Places,
         file::Files,
@@ -63,6 +64,9 @@ pub(crate) struct Inner {
     pub(crate) mail_address: String,
     pub(crate) writes_mail: bool,
     pub(crate) policies: Option<Policies>,
+    pub(crate) project: String,
+    pub(crate) base_host: Option<String>,
+    pub(crate) name_servers: NameServers,
     pub(crate) central: Central,
     pub(crate) default_isolation: Isolation,
     central_migrations: Migrations,
@@ -153,7 +157,7 @@ impl Tenancy {
         sqlite::assert_safe_version()?;
         let default_isolation = config.default_isolation();
         let mut options = Options {
-            project: config.project,
+            project: config.project.clone(),
             deployment: None,
             most_connections: config.most_connections,
             longest_life: config.longest_connection,
@@ -206,6 +210,9 @@ impl Tenancy {
             mail_address: config.mail_address,
             writes_mail: config.writes_mail,
             policies: config.policies,
+            project: config.project,
+            base_host: config.base_host,
+            name_servers: NameServers(config.name_servers),
             central_migrations: config.central_migrations,
             tenant_version: migrations.version(),
             places: Places::new(files, servers, migrations),

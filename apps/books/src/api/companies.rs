@@ -36,7 +36,7 @@ impl CompanyView {
             code: tenant.code().to_string(),
             name: tenant.name().into(),
             status: tenant.status(),
-            url: site.tenant_url(tenant.code()),
+            url: site.tenant_url(tenant),
             role,
         }
     }
@@ -93,7 +93,7 @@ pub(crate) async fn create(
     Valid(new): Valid<NewCompany>,
 ) -> Result<Response> {
     let tenant = found(&tenancy, new, account.id).await?;
-    let at = format!("/api/companies/{}", tenant.code());
+    let at = site.path(&tenant, "/api");
     let view = CompanyView::new(&tenant, &site, OWNER.into());
     Ok((StatusCode::CREATED, [(header::LOCATION, at)], Json(view)).into_response())
 }

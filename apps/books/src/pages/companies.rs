@@ -35,7 +35,7 @@ async fn page(
 ) -> Result<Response> {
     let page = Companies {
         companies: companies::of(tenancy, site, account.id).await?,
-        prefix: format!("{}/c/", site.authority()),
+        prefix: site.around_code().0,
         email: account.email,
         first_name: account.first_name,
         form,
@@ -66,7 +66,7 @@ pub(crate) async fn create(
     };
     match companies::found(&tenancy, new, account.id).await {
         Ok(tenant) => {
-            let place = format!("{}/invoices", site.tenant_path(tenant.code()));
+            let place = site.path(&tenant, "/invoices");
             Ok(Redirect::to(&place).into_response())
         }
         Err(problem) => {

@@ -46,8 +46,8 @@ async fn page(
     // whoever has no invitation learns nothing, not even that there is such a company
     let invited = tenancy.members(tenant).invited(&link).await?;
     let invited = invited.ok_or_else(Problem::tenant_not_found)?;
-    let base = site.tenant_path(tenant.code());
-    let here = format!("{base}/invitation?link={link}");
+    let base = site.path(tenant, "");
+    let here = site.path(tenant, &format!("/invitation?link={link}"));
     let page = Page {
         company: tenant.name().into(),
         sign_in: format!("/sign-in?next={}", encoded(&here)),
@@ -101,7 +101,7 @@ pub(crate) async fn join(
         validate::check(&acceptance)?;
         members::join(&tenancy, &tenant, signed_in, acceptance).await
     };
-    let place = site.tenant_path(tenant.code()) + "/invoices";
+    let place = site.path(&tenant, "/invoices");
     match joined.await {
         Ok(joined) if is_new => {
             let token = tenancy.accounts().issue(joined.id).await?;

@@ -150,7 +150,7 @@ where
         Ok(Self {
             section: section.unwrap_or_default().into(),
             company: tenant.name().into(),
-            base: Site::from_ref(state).tenant_path(tenant.code()),
+            base: Site::from_ref(state).path(tenant, ""),
             email: email.clone(),
             role: roles.join(", "),
             may: may.clone(),

@@ -199,11 +199,7 @@ pub(crate) async fn impersonate(
         .operators()
         .impersonate(&operator, &tenant, &user, &reason, address.0)
         .await?;
-    let url = format!(
-        "{}/impersonate?link={}",
-        site.tenant_url(tenant.code()),
-        link.secret
-    );
+    let url = site.url(&tenant, &format!("/impersonate?link={}", link.secret));
     let shown = StandInLink {
         url,
         expires_at: link.expires_at,

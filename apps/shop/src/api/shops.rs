@@ -52,7 +52,7 @@ pub(crate) async fn create(
     Json(new): Json<NewShop>,
 ) -> Result<Response> {
     let (tenant, owner) = open_shop(&tenancy, new).await?;
-    let url = site.tenant_url(tenant.code());
+    let url = site.tenant_url(&tenant);
     let created = CreatedShop {
         id: *tenant.id().as_uuid(),
         code: tenant.code().to_string(),

@@ -25,7 +25,7 @@ pub(crate) struct Submitted {
 pub(crate) async fn show(State(site): State<Site>) -> Result<Response> {
     let landing = Landing {
         form: ShopForm::default(),
-        shops_host: site.authority(),
+        suffix: site.around_code().1,
     };
     html(StatusCode::OK, &landing)
 }
@@ -51,7 +51,7 @@ pub(crate) async fn create(
             StatusCode::CREATED,
             &Created {
                 name: tenant.name().into(),
-                url: site.tenant_url(tenant.code()),
+                url: site.tenant_url(&tenant),
                 email: owner.email,
             },
         ),
@@ -67,7 +67,7 @@ pub(crate) async fn create(
                     email: submitted.email,
                     errors,
                 },
-                shops_host: site.authority(),
+                suffix: site.around_code().1,
             };
             html(problem.status(), &landing)
         }

@@ -12,7 +12,7 @@ use tenantry::{
 };
 
 use super::size;
-use crate::{Context, Error, context::find, printer, progress::Progress};
+use crate::{Application, Context, Error, context::find, printer, progress::Progress};
 
 /// Of what, and where to.
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,7 @@ pub(super) async fn verify(args: &RestoreArgs) -> Result<(), Error> {
     tell(args.json, &found, "is as it was written")
 }
 
-pub(super) async fn restore(
+pub(super) async fn restore<A: Application>(
     args: RestoreArgs,
     context: &Context,
     tenancy: &Tenancy,
@@ -164,7 +164,7 @@ pub(super) async fn restore(
         restored.code(),
         restored.status()
     ));
-    printer::data(context.settings.site().tenant_url(restored.code()))
+    printer::data(context.site::<A>().tenant_url(&restored))
 }
 
 fn tell(json: bool, backup: &Backup, done: &str) -> Result<(), Error> {

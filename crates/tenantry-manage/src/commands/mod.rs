@@ -103,7 +103,7 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
                 true => Tenancy::set_up(context.config::<A>()?).await?,
                 false => context.open::<A>().await?,
             };
-            let done = backup::restore(args, context, &tenancy).await;
+            let done = backup::restore::<A>(args, context, &tenancy).await;
             tenancy.close();
             done
         }

@@ -3,6 +3,7 @@ use std::io::ErrorKind;
 use tenantry::{
     accounts::MemberError,
     db::DbError,
+    domains::DomainError,
     lifecycle::{ArchiveError, LifecycleError, backup::BackupError},
     policy::NotExplained,
 };
@@ -28,6 +29,32 @@ impl Error {
             Self::NoTenant(_) | Self::NoMatch(_) => {
                 format!("`{app} tenant list` tells which there are")
             }
+            Self::Domain { host, source } => match source {
+                DomainError::Taken => {
+                    "whoever has it lets go of it first: `tenant domain remove`".into()
+                }
+                DomainError::Reserved => {
+                    "tenants are found there by their codes; a domain is a host of their own".into()
+                }
+                DomainError::NotFound => {
+                    format!("`{app} tenant domain add CODE {host}` claims it")
+                }
+                DomainError::NotVerified => {
+                    format!("`{app} tenant domain verify CODE {host}` comes first")
+                }
+                DomainError::NoRecord(_) => {
+                    "set it in the domain's zone; until every name server has it can take as long \
+                     as the zone's TTL says"
+                        .into()
+                }
+                DomainError::NameServers(_) => {
+                    "--name-servers ADDRESS:PORT asks others than the system's".into()
+                }
+                DomainError::TooMany => {
+                    format!("`{app} tenant domain remove CODE HOST` lets go of one")
+                }
+                _ => return None,
+            },
             Self::NoTask(_) => format!("`{app} run` tells what there is"),
             Self::SomeTasks { left, .. } if *left > 0 => {
                 "--keep-going goes on past failures".into()

@@ -29,6 +29,7 @@ struct Entries {
     addr: Option<String>,
     host: Option<String>,
     trust_proxy: Option<String>,
+    name_servers: Option<String>,
     pending: Option<String>,
     profile: Option<String>,
 }
@@ -73,6 +74,7 @@ impl File {
             Key::Addr => self.entries.addr.as_ref(),
             Key::Host => self.entries.host.as_ref(),
             Key::TrustProxy => self.entries.trust_proxy.as_ref(),
+            Key::NameServers => self.entries.name_servers.as_ref(),
             Key::Pending => self.entries.pending.as_ref(),
             Key::Profile => self.entries.profile.as_ref(),
         }

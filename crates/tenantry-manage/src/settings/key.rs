@@ -18,12 +18,13 @@ pub(crate) enum Key {
     Addr,
     Host,
     TrustProxy,
+    NameServers,
     Pending,
     Profile,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -33,6 +34,7 @@ impl Key {
         Self::Addr,
         Self::Host,
         Self::TrustProxy,
+        Self::NameServers,
         Self::Pending,
         Self::Profile,
     ];
@@ -49,6 +51,7 @@ impl Key {
             Self::Addr => "addr",
             Self::Host => "host",
             Self::TrustProxy => "trust-proxy",
+            Self::NameServers => "name-servers",
             Self::Pending => "pending",
             Self::Profile => "profile",
         }

@@ -32,6 +32,7 @@ fn without_anything_the_defaults_hold() {
         addr: "127.0.0.1:8000".into(),
         host: "localhost".into(),
         trust_proxy: Proxies::default(),
+        name_servers: Vec::new(),
         pending: 0,
         profile: Profile::Development,
     };
@@ -89,20 +90,26 @@ fn hosts_and_addresses() {
 }
 
 #[test]
+fn name_servers_are_addresses() {
+    let two = ["192.0.2.1:53", "[::1]:5353"].map(|one| one.parse().unwrap());
+    assert_eq!(name_servers("192.0.2.1, [::1]:5353"), Ok(two.to_vec()));
+    assert_eq!(name_servers("::1").unwrap(), ["[::1]:53".parse().unwrap()]);
+    for bad in ["", "ns.example.com", "192.0.2.1,", "192.0.2.1:x"] {
+        assert!(name_servers(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn urls_follow_the_profile() {
-    let acme = "acme".parse().unwrap();
     let development = gather(&["--addr", "127.0.0.1:9000"], &[], "").unwrap();
-    assert_eq!(
-        development.site().tenant_url(&acme),
-        "http://acme.localhost:9000"
-    );
+    assert_eq!(development.site().central_url(), "http://localhost:9000");
     let production = gather(
         &["--profile", "production", "--host", "shop.example"],
         &[],
         "",
     );
     assert_eq!(
-        production.unwrap().site().tenant_url(&acme),
-        "https://acme.shop.example"
+        production.unwrap().site().central_url(),
+        "https://shop.example"
     );
 }

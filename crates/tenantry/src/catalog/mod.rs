@@ -5,6 +5,7 @@
 //! also die of age, in case nothing can be learned.
 
 mod cache;
+mod domains;
 mod operations;
 mod restores;
 pub(crate) mod schema;
@@ -14,13 +15,14 @@ mod watch;
 use std::sync::Arc;
 
 use cache::{Cache, LIFE, SHORT_LIFE};
+pub(crate) use domains::Claimed;
 pub(crate) use operations::{Deletion, Move};
 pub(crate) use store::{Change, Store};
 pub(crate) use watch::{INTERVAL, Listener, listen, watch};
 
 use crate::{
     db::DbError,
-    tenant::{Tenant, TenantCode, TenantId},
+    tenant::{DomainName, Tenant, TenantCode, TenantId},
 };
 
 pub(crate) struct Catalog {
@@ -57,17 +59,32 @@ impl Catalog {
         Ok(found)
     }
 
+    /// The tenant that has shown the host to be its own, if the outside may know of it.
+    pub(crate) async fn by_host(&self, host: &DomainName) -> Result<Option<Tenant>, DbError> {
+        let found = match self.cache.owner(host) {
+            Some(known) => known,
+            None => {
+                let seen = self.cache.generation();
+                let found = self.store.by_host(host).await?;
+                self.cache.insert_owner(host, found.clone(), seen);
+                found
+            }
+        };
+        Ok(found.filter(|tenant| tenant.status().is_visible()))
+    }
+
     /// Changes a tenant, and forgets what was known of it here.
     pub(crate) async fn change(&self, id: TenantId, change: Change<'_>) -> Result<bool, DbError> {
         let codes = self.store.change(id, change).await?;
         for code in &codes {
-            self.cache.forget(code);
+            self.cache.forget(id, code);
         }
         Ok(!codes.is_empty())
     }
 
-    pub(crate) fn forget(&self, code: &str) {
-        self.cache.forget(code);
+    /// Forgets a tenant, by the code or the domain that is concerned.
+    pub(crate) fn forget(&self, id: TenantId, word: &str) {
+        self.cache.forget(id, word);
     }
 
     pub(crate) fn forget_all(&self) {

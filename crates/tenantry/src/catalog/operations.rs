@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Store, store::COLUMNS};
+use super::{Store, store::OWN_COLUMNS};
 use crate::{
     db::{DbError, FromRow, Row},
     tenant::{Isolation, Placement, Tenant, TenantCode, TenantId, TenantStatus, UnknownWord},
@@ -100,13 +100,14 @@ impl Store {
 
     /// The deleted tenants, the latest first.
     pub(crate) async fn deletions(&self) -> Result<Vec<Deletion>, DbError> {
-        let columns: Vec<String> = COLUMNS
+        let columns: Vec<String> = OWN_COLUMNS
             .split(", ")
             .map(|column| format!("t.{column}"))
             .collect();
         self.0
             .query(&format!(
-                "SELECT {}, d.code AS former, d.status AS was, d.at, d.erase_after
+                "SELECT {}, CAST(NULL AS text) AS primary_domain,
+                    d.code AS former, d.status AS was, d.at, d.erase_after
                  FROM tenantry_tenants t JOIN tenantry_deletions d ON d.tenant_id = t.id
                  WHERE t.status = 'deleted' ORDER BY d.at DESC",
                 columns.join(", ")
@@ -262,7 +263,7 @@ fn placement(row: &Row<'_>, at: usize) -> Result<Placement, DbError> {
 }
 
 /// Where a row goes on after a tenant's own columns.
-const AFTER: usize = 9;
+const AFTER: usize = 10;
 
 impl FromRow for Deletion {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {

@@ -1,5 +1,6 @@
 //! The catalog's own tables, in the central database.
 
+use super::domains;
 use crate::migrate::Migrations;
 
 /// Every change of a tenant leaves a row in `tenantry_changes`, by trigger, so that no writer can
@@ -454,6 +455,7 @@ pub(crate) fn sqlite() -> Migrations {
         .sql("tenantry_0007_plan", PLAN_SQLITE)
         .sql("tenantry_0008_restores", RESTORES)
         .sql("tenantry_0009_pending", PENDING)
+        .sql("tenantry_0010_domains", domains::SQLITE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -472,4 +474,5 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0007_plan", PLAN_POSTGRES)
         .sql("tenantry_0008_restores", RESTORES)
         .sql("tenantry_0009_pending", PENDING)
+        .sql("tenantry_0010_domains", domains::POSTGRES)
 }

@@ -6,8 +6,15 @@ use crate::{
     tenant::{Isolation, Placement, Tenant, TenantCode, TenantId, TenantStatus, UnknownWord},
 };
 
-pub(super) const COLUMNS: &str =
+/// The columns of a tenant's record.
+pub(super) const OWN_COLUMNS: &str =
     "id, code, name, status, isolation, server, schema_version, created_at, plan";
+
+/// What a tenant is read from: its record, and its primary domain.
+pub(super) const COLUMNS: &str =
+    "id, code, name, status, isolation, server, schema_version, created_at, plan,
+     (SELECT d.host FROM tenantry_domains d
+      WHERE d.tenant_id = tenantry_tenants.id AND d.primary_since IS NOT NULL) AS primary_domain";
 
 /// How many tenants a statement is about at most.
 const AT_ONCE: usize = 100;
@@ -28,7 +35,7 @@ fn bind_all<'q>(query: Query<'q>, ids: &[TenantId]) -> Query<'q> {
 }
 
 fn insert_sql() -> String {
-    format!("INSERT INTO tenantry_tenants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+    format!("INSERT INTO tenantry_tenants ({OWN_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
 }
 
 fn insertion<'q>(query: Query<'q>, tenant: &Tenant) -> Query<'q> {
@@ -369,6 +376,10 @@ impl FromRow for Tenant {
             schema_version: row.at(6)?,
             created_at,
             plan: row.at(8)?,
+            primary_domain: row
+                .at::<Option<String>>(9)?
+                .map(|text| super::domains::host(&text))
+                .transpose()?,
         }))
     }
 }

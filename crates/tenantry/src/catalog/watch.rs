@@ -54,9 +54,10 @@ async fn follow(tenancy: &Inner, seen: i64) -> Result<i64, DbError> {
     Ok(latest)
 }
 
-/// Forgets what was known of a tenant, and lets go of its place if it is gone or elsewhere.
-async fn changed(tenancy: &Inner, id: TenantId, code: &str) -> Result<(), DbError> {
-    tenancy.catalog.forget(code);
+/// Forgets what was known of a tenant, by its code or a domain, and lets go of its place if it is
+/// gone or elsewhere.
+async fn changed(tenancy: &Inner, id: TenantId, word: &str) -> Result<(), DbError> {
+    tenancy.catalog.forget(id, word);
     if tenancy.places.is_open(id) {
         let now = tenancy.catalog.store().by_id(id).await?;
         tenancy.places.follow(id, now.as_ref());

@@ -226,5 +226,6 @@ fn record(inner: &Arc<Inner>, new: NewTenant) -> Tenant {
         schema_version: inner.tenant_version.clone(),
         created_at: Utc::now().trunc_subsecs(6),
         plan: String::new(),
+        primary_domain: None,
     })
 }

@@ -82,6 +82,9 @@ pub struct Removed {
     /// How many bytes those had.
     #[serde(default)]
     pub file_bytes: u64,
+    /// How many domains it had claimed, which are anybody's again.
+    #[serde(default)]
+    pub domains: u64,
     /// Where its database was.
     pub place: String,
 }
@@ -112,7 +115,7 @@ impl Tenancy {
         if !inner.catalog.store().delete(tenant, after).await? {
             return Err(LifecycleError::NotPossible);
         }
-        inner.catalog.forget(tenant.code().as_str());
+        inner.catalog.forget(tenant.id(), tenant.code().as_str());
         inner.places.follow(tenant.id(), None);
         failpoint("delete.deleted");
         self.deleted()
@@ -155,7 +158,7 @@ impl Tenancy {
             }
             Err(error) => return Err(error.into()),
         }
-        inner.catalog.forget(code.as_str());
+        inner.catalog.forget(id, code.as_str());
         let tenant = inner.catalog.store().by_id(id).await?;
         inner.places.follow(id, tenant.as_ref());
         tenant.ok_or(LifecycleError::NotPossible)
@@ -186,7 +189,7 @@ impl Tenancy {
             if !inner.catalog.store().begin_erasure(&now, &said).await? {
                 return Err(LifecycleError::NotPossible);
             }
-            inner.catalog.forget(now.code().as_str());
+            inner.catalog.forget(now.id(), now.code().as_str());
             failpoint("delete.recorded");
             if now.isolation() == Isolation::File && now.status() != TenantStatus::Deleted {
                 // A server of another process goes on with the file until it has heard of this;
@@ -239,6 +242,13 @@ impl Tenancy {
             bytes: self.size(tenant).await.ok().flatten(),
             files: files.files,
             file_bytes: files.bytes,
+            domains: self
+                .0
+                .catalog
+                .store()
+                .domains(tenant.id())
+                .await
+                .map_or(0, |domains| domains.len() as u64),
             place: self.location(tenant),
         }
     }

@@ -124,7 +124,7 @@ impl Tenancy {
 
     /// Makes a tenant from an archive: a new one, with an id of its own. Its code and name are the
     /// archive's unless told, and what is in the archive is looked at, checksums and all, before
-    /// anybody sees the tenant.
+    /// anybody sees the tenant. It has no domains.
     ///
     /// # Errors
     /// [`LifecycleError::Archive`] when the archive is none, damaged, or does not fit the program;

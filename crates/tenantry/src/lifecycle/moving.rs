@@ -69,7 +69,7 @@ impl Tenancy {
         if !inner.catalog.store().begin_move(&plan).await? {
             return Err(LifecycleError::NotPossible);
         }
-        inner.catalog.forget(tenant.code().as_str());
+        inner.catalog.forget(tenant.id(), tenant.code().as_str());
         failpoint("move.recorded");
         let moved = self.copy_over(&tenant, &plan).await;
         // there or here, what is left over goes
@@ -99,7 +99,7 @@ impl Tenancy {
             if look(&from).await? == copied {
                 let version = &inner.tenant_version;
                 inner.catalog.store().switch(plan, version).await?;
-                inner.catalog.forget(tenant.code().as_str());
+                inner.catalog.forget(tenant.id(), tenant.code().as_str());
                 failpoint("move.switched");
                 return Ok(());
             }
@@ -116,7 +116,7 @@ async fn end(inner: &Inner, tenant: &Tenant, plan: &Move) -> Result<(), Lifecycl
     inner.places.remove(&tenant.at(left.clone())).await?;
     failpoint("move.removed");
     inner.catalog.store().end_move(plan).await?;
-    inner.catalog.forget(tenant.code().as_str());
+    inner.catalog.forget(tenant.id(), tenant.code().as_str());
     let now = inner.catalog.store().by_id(plan.tenant).await?;
     inner.places.follow(plan.tenant, now.as_ref());
     Ok(())

@@ -206,5 +206,6 @@ fn of_nobody(id: TenantId, placement: Placement) -> Result<Tenant, DbError> {
         schema_version: String::new(),
         created_at: chrono::DateTime::UNIX_EPOCH,
         plan: String::new(),
+        primary_domain: None,
     }))
 }

@@ -109,6 +109,7 @@ impl Tenancy {
             schema_version: inner.tenant_version.clone(),
             created_at: Utc::now().trunc_subsecs(6),
             plan: String::new(),
+            primary_domain: None,
         });
         let lock = self.reserve(&draft).await?;
         failpoint("pending.recorded");

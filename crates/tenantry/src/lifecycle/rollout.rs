@@ -175,7 +175,7 @@ impl Tenancy {
             _ => {
                 catalog.store().mark(&ids, version).await?;
                 for tenant in tenants {
-                    catalog.forget(tenant.code().as_str());
+                    catalog.forget(tenant.id(), tenant.code().as_str());
                 }
             }
         }

@@ -32,7 +32,7 @@ pub(super) const CREDENTIALS: &[&str] = &[
 impl Tenancy {
     /// Makes a tenant with the data of another, as that is at one moment: every row with its id,
     /// but nothing that lets anybody in (tokens, sessions, keys, mailed links); and with its files,
-    /// as they are just after. The other goes on meanwhile.
+    /// as they are just after. Its domains stay its own. The other goes on meanwhile.
     ///
     /// # Errors
     /// As [`create_with`](Self::create_with).

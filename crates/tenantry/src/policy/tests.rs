@@ -89,6 +89,7 @@ fn tenant(code: &str) -> Tenant {
         schema_version: String::new(),
         created_at: DateTime::UNIX_EPOCH,
         plan: "pro".into(),
+        primary_domain: None,
     })
 }
 

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -113,6 +113,13 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
         }
         None => tracing::info_span!("request", method = %parts.method, path = parts.uri.path()),
     };
+    if let Some(tenant) = &tenant
+        && let Some((status, place)) = tables.resolvers.elsewhere(&parts, tenant)
+    {
+        let _in = span.enter();
+        tracing::debug!(%place, "sent to the primary domain");
+        return moved(status, &place);
+    }
     parts.extensions.insert(Resolved {
         tenancy: tables.tenancy.clone(),
         tenant: tenant.clone(),
@@ -146,17 +153,18 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
 }
 
 async fn find(tables: &Tables, claim: Claim) -> Result<Option<Tenant>, Problem> {
-    let code = match claim {
+    let tenancy = &tables.tenancy;
+    let (found, named) = match claim {
         Claim::Central => return Ok(None),
-        Claim::Code(code) => code,
+        Claim::Code(code) => (tenancy.tenant(&code).await?, None),
+        Claim::Domain(host, code) => (tenancy.tenant_by_domain(&host).await?, code),
         Claim::Nobody => return Err(Problem::tenant_not_found()),
         Claim::Conflict => return Err(Problem::tenant_conflict()),
     };
-    let tenant = tables
-        .tenancy
-        .tenant(&code)
-        .await?
-        .ok_or_else(Problem::tenant_not_found)?;
+    let tenant = found.ok_or_else(Problem::tenant_not_found)?;
+    if named.is_some_and(|code| code != *tenant.code()) {
+        return Err(Problem::tenant_conflict());
+    }
     match tenant.status() {
         TenantStatus::Active => Ok(Some(tenant)),
         TenantStatus::Suspended => Err(Problem::tenant_suspended()),
@@ -165,6 +173,13 @@ async fn find(tables: &Tables, claim: Claim) -> Result<Option<Tenant>, Problem> 
         | TenantStatus::Deleted
         | TenantStatus::Deleting => Err(Problem::tenant_not_found()),
     }
+}
+
+/// To the tenant's primary domain. Nobody keeps that, because another can become the primary one: two
+/// hosts that were each sent to the other once would be a circle.
+fn moved(status: StatusCode, place: &str) -> Response {
+    let kept = (header::CACHE_CONTROL, "no-store");
+    (status, [kept, (header::LOCATION, place)]).into_response()
 }
 
 async fn show_page(State(page): State<PageOf>, request: Request, next: Next) -> Response {

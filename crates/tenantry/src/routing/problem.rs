@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     accounts::{AccountError, MemberError},
     db::DbError,
+    domains::DomainError,
     lifecycle::LifecycleError,
     operators::OperatorError,
     policy::Refused,
@@ -388,6 +389,35 @@ impl From<MemberError> for Problem {
             MemberError::Db(error) => error.into(),
         }
     }
+}
+
+impl From<DomainError> for Problem {
+    fn from(error: DomainError) -> Self {
+        let said = sentence(&error.to_string());
+        let conflict = |slug| Self::new(StatusCode::CONFLICT, slug, said);
+        match error {
+            DomainError::Taken => conflict("domain-taken"),
+            DomainError::TooMany => conflict("too-many-domains"),
+            DomainError::NotVerified => conflict("domain-not-verified"),
+            DomainError::NoRecord(_) => conflict("domain-record-missing"),
+            DomainError::Reserved => Self::invalid_field("host", "is the deployment's own"),
+            DomainError::TooLong => Self::invalid_field("host", "is too long"),
+            DomainError::NotFound => Self::not_found(),
+            DomainError::NotPossible => Self::tenant_not_found(),
+            DomainError::NameServers(error) => {
+                tracing::warn!(%error, "the name servers cannot be asked");
+                Self::unavailable()
+            }
+            DomainError::Db(error) => error.into(),
+        }
+    }
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest.as_str().chars()).chain(['.']).collect()
 }
 
 impl From<LifecycleError> for Problem {

@@ -1,14 +1,17 @@
-//! Who a tenant is: its id, code, status and placement.
+//! Who a tenant is: its id, code, domains, status and placement.
 //!
 //! This module knows nothing of databases, HTTP or the rest of the library; everything else knows it.
 
 mod code;
+mod domain;
 mod id;
 mod placement;
 mod record;
 mod status;
 
 pub use code::{CodeError, RESERVED_CODES, TenantCode};
+pub(crate) use domain::is_within;
+pub use domain::{DomainName, DomainNameError};
 pub use id::TenantId;
 pub use placement::{Isolation, Placement};
 pub(crate) use record::Record;

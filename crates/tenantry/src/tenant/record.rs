@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Isolation, Placement, TenantCode, TenantId, TenantStatus};
+use super::{DomainName, Isolation, Placement, TenantCode, TenantId, TenantStatus};
 
 /// A tenant as the catalog knows it: an immutable snapshot, cheap to clone.
 ///
@@ -21,6 +21,7 @@ pub(crate) struct Record {
     pub(crate) schema_version: String,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) plan: String,
+    pub(crate) primary_domain: Option<DomainName>,
 }
 
 impl Tenant {
@@ -40,6 +41,7 @@ impl Tenant {
             schema_version: known.schema_version.clone(),
             created_at: known.created_at,
             plan: known.plan.clone(),
+            primary_domain: known.primary_domain.clone(),
         })
     }
 
@@ -89,6 +91,13 @@ impl Tenant {
     #[must_use]
     pub fn plan(&self) -> &str {
         &self.0.plan
+    }
+
+    /// The host of its own that its URLs have, where it has said which: see
+    /// [`Domains::set_primary`](crate::domains::Domains::set_primary).
+    #[must_use]
+    pub fn primary_domain(&self) -> Option<&DomainName> {
+        self.0.primary_domain.as_ref()
     }
 
     /// When it was created.

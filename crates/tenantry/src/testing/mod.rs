@@ -17,8 +17,10 @@
 //! ```
 
 pub mod conformance;
+mod names;
 mod place;
 mod postgres;
 
+pub use names::NameServer;
 pub use place::Place;
 pub use postgres::Postgres;

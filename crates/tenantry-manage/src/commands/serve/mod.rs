@@ -181,7 +181,7 @@ async fn show_around(tenancy: &Tenancy, site: &Site, app: &str) -> Result<(), Er
     for tenant in tenants.iter().take(NAMED) {
         printer::note(format_args!(
             "  {}  {}",
-            site.tenant_url(tenant.code()),
+            site.tenant_url(tenant),
             tenant.name()
         ));
     }

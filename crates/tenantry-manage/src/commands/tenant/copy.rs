@@ -7,13 +7,14 @@ use tenantry::{
     tenant::{Placement, TenantCode},
 };
 
-use crate::{Context, Error, context::find, printer};
+use crate::{Application, Context, Error, context::find, printer};
 
 /// Of which, and as what.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every row as it is at one moment, with its id, people and their passwords too; but no tokens,
-sessions, keys or mailed links: nobody is signed in to the clone. The tenant goes on meanwhile.
+sessions, keys or mailed links: nobody is signed in to the clone. Domains stay where they are. The
+tenant goes on meanwhile.
 Prints the clone's URL. Killed at any point, there is no clone.
 
 Examples:
@@ -39,7 +40,7 @@ pub(crate) struct PlaceArgs {
     server: Option<String>,
 }
 
-pub(super) async fn clone(
+pub(super) async fn clone<A: Application>(
     args: CloneArgs,
     context: &Context,
     tenancy: &Tenancy,
@@ -57,12 +58,12 @@ pub(super) async fn clone(
             .server
             .unwrap_or_else(|| tenant.placement().server.clone()),
     );
-    tenancy
+    let made = tenancy
         .clone_tenant(&tenant, new)
         .await
         .map_err(|error| Error::lifecycle(&args.new, error))?;
     printer::note(format_args!("{} is a clone of {}", args.new, args.code));
-    printer::data(context.settings.site().tenant_url(&args.new))
+    printer::data(context.site::<A>().tenant_url(&made))
 }
 
 /// Of which, and where to.
@@ -70,7 +71,7 @@ pub(super) async fn clone(
 #[command(after_help = "\
 One file with all rows as they are at one moment, people and their passwords' hashes too, and the
 tenant's files (with --anonymise none of them, as nobody can know what those tell); but no tokens,
-sessions, keys or mailed links. It goes into any deployment of this program, with any isolation, by
+sessions, keys or mailed links, and no domains. It goes into any deployment of this program, with any isolation, by
 `{app} tenant import`. Keep it safe. The file appears when it is whole.
 
 Examples:
@@ -128,7 +129,7 @@ pub(crate) struct ImportArgs {
     place: PlaceArgs,
 }
 
-pub(super) async fn import(
+pub(super) async fn import<A: Application>(
     args: ImportArgs,
     context: &Context,
     tenancy: &Tenancy,
@@ -155,7 +156,7 @@ pub(super) async fn import(
         tenant.code(),
         args.file.display()
     ));
-    printer::data(context.settings.site().tenant_url(tenant.code()))
+    printer::data(context.site::<A>().tenant_url(&tenant))
 }
 
 /// Which, and where to.

@@ -82,5 +82,5 @@ pub(super) async fn run<A: Application>(
             other => Error::lifecycle(&args.code, other),
         })?;
     printer::note(format_args!("{} is made", tenant.code()));
-    printer::data(context.site::<A>().tenant_url(tenant.code()))
+    printer::data(context.site::<A>().tenant_url(&tenant))
 }

@@ -80,19 +80,19 @@ pub(crate) struct RestoreArgs {
     new: Option<TenantCode>,
 }
 
-pub(super) async fn restore(
+pub(super) async fn restore<A: Application>(
     args: &RestoreArgs,
     context: &Context,
     tenancy: &Tenancy,
 ) -> Result<(), Error> {
     let deleted = find_deleted(tenancy, &args.code).await?;
     let code = args.new.as_ref().unwrap_or(&args.code);
-    tenancy
+    let tenant = tenancy
         .restore(&deleted, Some(code))
         .await
         .map_err(|error| Error::lifecycle(code, error))?;
     printer::note(format_args!("{code} is back, {}", deleted.was));
-    printer::data(context.settings.site().tenant_url(code))
+    printer::data(context.site::<A>().tenant_url(&tenant))
 }
 
 async fn find_deleted(tenancy: &Tenancy, code: &TenantCode) -> Result<Deleted, Error> {
@@ -209,6 +209,9 @@ async fn list_what_goes(doing: &str, code: &TenantCode, tenancy: &Tenancy, tenan
     printer::note(format_args!("{doing} {code} ({}):", tenant.name()));
     printer::note(format_args!("  users      {users}"));
     printer::note(format_args!("  database   {size}, {location}"));
+    for domain in tenancy.domains(tenant).list().await.into_iter().flatten() {
+        printer::note(format_args!("  domain     {}", domain.host));
+    }
 }
 
 async fn users(tenancy: &Tenancy, tenant: &Tenant) -> Result<i64, DbError> {

@@ -44,7 +44,7 @@ pub(super) async fn run<A: Application>(
             tenant.name(),
             tenant.status().as_str(),
             tenant.isolation().as_str(),
-            &site.tenant_url(tenant.code()),
+            &site.tenant_url(tenant),
         ]);
     }
     if table.is_empty() {

@@ -3,6 +3,7 @@
 mod copy;
 mod create;
 mod delete;
+mod domain;
 mod list;
 mod pending;
 mod plan;
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     Plan(plan::Args),
     /// Make tenants before anybody wants them, or tell how many are ready
     Pending(pending::Args),
+    /// Add, verify and remove the hosts that a tenant has of its own, and choose the primary one
+    #[command(subcommand)]
+    Domain(domain::Command),
     /// Give a tenant another code, and so another host; no data moves
     Rename(rename::Args),
     /// Make a tenant with the data of another
@@ -52,7 +56,10 @@ pub(crate) enum Command {
 
 impl Command {
     pub(super) fn only_looks(&self) -> bool {
-        matches!(self, Self::List(_) | Self::Show(_))
+        match self {
+            Self::Domain(command) => command.only_looks(),
+            other => matches!(other, Self::List(_) | Self::Show(_)),
+        }
     }
 }
 
@@ -76,13 +83,14 @@ pub(super) async fn run<A: Application>(
         Command::Resume(one) => status::resume(&one.code, tenancy).await,
         Command::Plan(args) => plan::run(&args, tenancy).await,
         Command::Pending(args) => pending::run(&args, tenancy).await,
+        Command::Domain(command) => domain::run::<A>(command, context, tenancy).await,
         Command::Rename(args) => rename::run::<A>(&args, context, tenancy).await,
-        Command::Clone(args) => copy::clone(args, context, tenancy).await,
+        Command::Clone(args) => copy::clone::<A>(args, context, tenancy).await,
         Command::Export(args) => copy::export(&args, tenancy).await,
-        Command::Import(args) => copy::import(args, context, tenancy).await,
+        Command::Import(args) => copy::import::<A>(args, context, tenancy).await,
         Command::Move(args) => copy::relocate(args, context, tenancy).await,
         Command::Delete(args) => delete::run::<A>(&args, tenancy).await,
-        Command::Restore(args) => delete::restore(&args, context, tenancy).await,
+        Command::Restore(args) => delete::restore::<A>(&args, context, tenancy).await,
         Command::Erase(args) => delete::erase(&args, tenancy).await,
     }
 }

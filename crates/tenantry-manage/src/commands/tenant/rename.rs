@@ -5,7 +5,7 @@ use crate::{Application, Context, Error, context::find, printer};
 /// From what to what.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the new URL. The old code is free for another tenant at once.
+Prints the URL that it has now. The old code is free for another tenant at once. Domains stay with it.
 
 Examples:
   {app} tenant rename acme acme-eu")]
@@ -30,5 +30,6 @@ pub(super) async fn run<A: Application>(
         Error::lifecycle(about, error)
     })?;
     printer::note(format_args!("{} is now {}", args.code, args.new));
-    printer::data(context.site::<A>().tenant_url(&args.new))
+    let tenant = find(tenancy, &args.new).await?;
+    printer::data(context.site::<A>().tenant_url(&tenant))
 }

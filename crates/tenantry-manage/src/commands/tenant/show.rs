@@ -2,7 +2,7 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 use tenantry::{Tenancy, tenant::TenantCode};
 
-use super::view::View;
+use super::{domain::Shown as DomainShown, view::View};
 use crate::{Application, Context, Error, commands::size, context::find, printer};
 
 /// Which, and how.
@@ -26,6 +26,7 @@ pub(crate) struct Args {
 struct Shown<'a> {
     #[serde(flatten)]
     catalog: View<'a>,
+    domains: Vec<DomainShown>,
     location: String,
     real: Real,
 }
@@ -73,15 +74,19 @@ pub(super) async fn run<A: Application>(
         pending,
         error,
     };
+    let domains = tenancy.domains(&tenant).list().await;
+    let domains = domains.map_err(Error::Catalog)?.into_iter();
+    let domains: Vec<DomainShown> = domains.map(Into::into).collect();
     let site = context.site::<A>();
     if args.json {
         return printer::json(&Shown {
             catalog: View::new(&tenant, &site),
+            domains,
             location,
             real,
         });
     }
-    let url = site.tenant_url(tenant.code());
+    let url = site.tenant_url(&tenant);
     let created = tenant
         .created_at()
         .to_rfc3339_opts(SecondsFormat::AutoSi, true);
@@ -101,6 +106,10 @@ pub(super) async fn run<A: Application>(
         ("location", &location),
     ] {
         printer::data(format_args!("  {what:<15} {is}"))?;
+    }
+    for domain in &domains {
+        let is = format_args!("{}, {}", domain.host, domain.state());
+        printer::data(format_args!("  {:<15} {is}", "domain"))?;
     }
     printer::data("There is")?;
     printer::data(format_args!("  {:<15} {}", "database", database(&real)))?;

@@ -31,7 +31,7 @@ impl<'a> View<'a> {
             plan: tenant.plan(),
             isolation: tenant.isolation(),
             server: &tenant.placement().server,
-            url: site.tenant_url(tenant.code()),
+            url: site.tenant_url(tenant),
             schema_version: tenant.schema_version(),
             created_at: tenant.created_at(),
         }

@@ -128,8 +128,8 @@ impl Tenancy {
     /// more it is what it was, with its id; beside one that there is it is a new tenant, with an id
     /// of its own, under another code, and nobody is signed in to it.
     ///
-    /// Who was a member of it, where people stand outside of tenants, is in the backup of the whole
-    /// alone.
+    /// Its domains, and who was a member of it where people stand outside of tenants, are in the backup
+    /// of the whole alone.
     ///
     /// # Errors
     /// [`BackupError::NotInIt`]; [`BackupError::Damaged`], with nothing touched;
@@ -194,6 +194,7 @@ impl Tenancy {
             },
             created_at: entry.created_at,
             plan: entry.plan.clone(),
+            primary_domain: None,
         })
     }
 

@@ -9,6 +9,7 @@ mod cache;
 mod concurrency;
 mod constraints;
 mod copies;
+mod domains;
 mod files;
 mod lifecycle;
 mod members;
@@ -76,6 +77,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
             files::CASES,
             cache::CASES,
         ])
+        .chain(domains::CASES)
         .flatten()
         .copied()
 }
