@@ -94,6 +94,14 @@ impl Action for ManageKeys {
     const NAME: &'static str = "manageKeys";
 }
 
+/// To add, verify and remove the shop's domains.
+pub(crate) struct ManageDomains;
+
+impl Action for ManageDomains {
+    type On = ();
+    const NAME: &'static str = "manageDomains";
+}
+
 /// To see what was done.
 pub(crate) struct ReadLog;
 

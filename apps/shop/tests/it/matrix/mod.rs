@@ -14,12 +14,12 @@ use tenantry::routing::{Kind, RouteInfo};
 use self::table::{
     EXCEPTIONS, Entry, MATRIX, Of,
     Who::{Anyone, Operator, SignedIn},
-    invitation, key, product, user,
+    domain, invitation, key, product, user,
 };
 
 use crate::support::{
     A_SECOND, Answer, Client, PASSWORD, Pass, Payload, Person, Place, Server, Shop, link_in_mail,
-    png, shared, text, unique, until,
+    png, publish, shared, text, unique, until,
 };
 
 /// What the owner is signed in with, for those who are refused before anybody looks at it.
@@ -132,6 +132,7 @@ impl Neighbours {
             Of::Product | Of::Pictured => ("/api/products", product(&self.ours, word)),
             Of::User => ("/api/users", user(&self.ours, word)),
             Of::Key => ("/api/keys", key(&self.ours, word)),
+            Of::Claim | Of::Domain => ("/api/domains", domain(word)),
             Of::Invitation | Of::InvitationLink => ("/api/invitations", invitation(word)),
             _ => return self.credential(we, of, &person.email).await,
         };
@@ -140,7 +141,15 @@ impl Neighbours {
             let path = format!("{path}/{}/picture", text(&made["id"]));
             we.raw("PUT", &path, "image/png", png(3, 2)).await.is(200);
         }
+        if matches!(of, Of::Claim | Of::Domain) {
+            publish(&made);
+        }
+        if of == Of::Domain {
+            let path = format!("{path}/{}/verify", text(&made["host"]));
+            we.send("POST", &path, Payload::Nothing).await.is(200);
+        }
         let id = match of {
+            Of::Claim | Of::Domain => text(&made["host"]),
             Of::InvitationLink => link_in_mail(&self.ours, &format!("{word}@example.com")).await,
             _ => text(&made["id"]),
         };
@@ -206,6 +215,7 @@ impl Neighbours {
             "/api/shop",
             "/api/products?limit=200",
             "/api/users?limit=200",
+            "/api/domains",
         ] {
             things.push(we.get(path).await.is(200).json());
         }

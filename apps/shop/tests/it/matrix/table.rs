@@ -24,6 +24,10 @@ pub(super) enum Of {
     Pictured,
     User,
     Key,
+    /// A host that the tenant has claimed, and whose record says so.
+    Claim,
+    /// One that is the tenant's.
+    Domain,
     Invitation,
     Token,
     Session,
@@ -52,6 +56,8 @@ impl Of {
     pub(super) fn missing(self) -> String {
         if self.is_secret() {
             format!("tnl_{}", "x".repeat(43))
+        } else if matches!(self, Self::Claim | Self::Domain) {
+            format!("{}.example", uuid::Uuid::now_v7())
         } else {
             uuid::Uuid::now_v7().to_string()
         }
@@ -388,6 +394,47 @@ pub(super) const MATRIX: &[Entry] = &[
         nothing,
         204,
     ),
+    tenant("GET", "/api/domains", SignedIn, Of::Nothing, nothing, 200),
+    tenant(
+        "POST",
+        "/api/domains",
+        SignedIn,
+        Of::Nothing,
+        new_domain,
+        201,
+    ),
+    tenant(
+        "DELETE",
+        "/api/domains/{host}",
+        SignedIn,
+        Of::Domain,
+        nothing,
+        204,
+    ),
+    tenant(
+        "POST",
+        "/api/domains/{host}/verify",
+        SignedIn,
+        Of::Claim,
+        nothing,
+        200,
+    ),
+    tenant(
+        "PUT",
+        "/api/domains/{host}/primary",
+        SignedIn,
+        Of::Domain,
+        nothing,
+        200,
+    ),
+    tenant(
+        "DELETE",
+        "/api/domains/{host}/primary",
+        SignedIn,
+        Of::Domain,
+        nothing,
+        204,
+    ),
     tenant("GET", "/api/keys", SignedIn, Of::Nothing, nothing, 200),
     tenant("POST", "/api/keys", SignedIn, Of::Nothing, new_key, 201),
     tenant("DELETE", "/api/keys/{id}", SignedIn, Of::Key, nothing, 204),
@@ -616,6 +663,14 @@ pub(super) fn key(_: &Shop, word: &str) -> Payload {
     Payload::Json(json!({ "name": word, "scopes": ["products:write"] }))
 }
 
+fn new_domain(_: &Shop, word: &str, _: &str) -> Payload {
+    domain(word)
+}
+
+pub(super) fn domain(word: &str) -> Payload {
+    Payload::Json(json!({ "host": format!("{word}.example") }))
+}
+
 fn invited(_: &Shop, word: &str, _: &str) -> Payload {
     invitation(word)
 }
@@ -717,7 +772,11 @@ impl Entry {
             client.clone()
         };
         client
-            .send(self.method, &self.path.replace("{id}", id), body)
+            .send(
+                self.method,
+                &self.path.replace("{id}", id).replace("{host}", id),
+                body,
+            )
             .await
     }
 

@@ -1,10 +1,12 @@
 //! What the tests stand on. A test reads `acme.as_owner().get("/api/products").await.is(200)`.
 
+mod domains;
 mod pictures;
 mod shop;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+pub(crate) use domains::{names, publish, serve_with_names};
 pub(crate) use pictures::{form_with_picture, jpeg, png};
 pub(crate) use shop::{Pass, Person, Shop, link_in_mail, log_in, opening, session_in, text};
 pub(crate) use tenantry_trial::{
@@ -31,7 +33,7 @@ pub(crate) fn shared() -> Arc<Server> {
     static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let server = Place::new().serve();
+        let server = serve_with_names(&Place::new());
         *shared = Arc::downgrade(&server);
         server
     })
