@@ -310,6 +310,8 @@ impl Resolvers {
         let uri = self.without_tenant(&parts.uri);
         let uri = uri.as_ref().unwrap_or(&parts.uri);
         let is_right = name == primary.as_str()
+            // `OPTIONS *` is of the server
+            || !uri.path().starts_with('/')
             || self.chain.iter().any(in_header)
             // whoever issues a certificate for a host asks that host
             || uri.path().starts_with("/.well-known/acme-challenge/");

@@ -362,6 +362,7 @@ mod tests {
         assert_eq!(of("GET", "acme.base.example", "/api/a"), None);
         assert_eq!(of("POST", "acme.base.example", "/a"), None);
         assert_eq!(of("GET", "127.0.0.1", "/a"), None);
+        assert_eq!(of("OPTIONS", "other.test", "*"), None);
         for host in ["acme.base.example", "other.test"] {
             let challenge = "/.well-known/acme-challenge/token";
             assert_eq!(of("GET", host, challenge), None);
