@@ -8,8 +8,9 @@ use crate::{
     scoped::{
         files,
         mail::{EmlFiles, Mailer},
+        settings::{Groups, Key, Settings},
     },
-    tenant::Isolation,
+    tenant::{Isolation, Plan, Plans},
     users,
 };
 
@@ -49,6 +50,9 @@ pub struct Config {
     pub(crate) pending: usize,
     pub(crate) credential_tables: Vec<String>,
     pub(crate) personal_columns: Vec<(String, String)>,
+    pub(crate) settings: Groups,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) plans: Plans,
 }
 
 /// A mailer, which need not say what it is.
@@ -85,6 +89,9 @@ impl Config {
             pooler: false,
             credential_tables: Vec::new(),
             personal_columns: Vec::new(),
+            settings: Groups::default(),
+            keys: Vec::new(),
+            plans: Plans::default(),
         }
     }
 
@@ -236,6 +243,33 @@ impl Config {
         self.personal_columns = columns
             .map(|(table, name)| (table.into(), name.into()))
             .collect();
+        self
+    }
+
+    /// Registers settings that each tenant has: see [`scoped::settings`](crate::scoped::settings).
+    ///
+    /// # Panics
+    /// When other settings have the name, or it is none.
+    #[must_use]
+    pub fn settings<T: Settings>(mut self) -> Self {
+        self.settings.add::<T>();
+        self
+    }
+
+    /// The keys that tenants' secrets are sealed with: the first seals, all of them open. Unless told
+    /// they are in the file `keys` in the data folder, which is made when a secret is sealed first.
+    /// Several machines need the same.
+    #[must_use]
+    pub fn keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.keys = keys.into_iter().collect();
+        self
+    }
+
+    /// Registers a plan that tenants can be on. One whose name is empty holds for those on none; unless
+    /// told that has no limits. Once there are any, a tenant can be put on no other.
+    #[must_use]
+    pub fn plan(mut self, plan: Plan) -> Self {
+        self.plans.add(plan);
         self
     }
 

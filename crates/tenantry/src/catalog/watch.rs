@@ -54,9 +54,11 @@ async fn follow(tenancy: &Inner, seen: i64) -> Result<i64, DbError> {
     Ok(latest)
 }
 
-/// Forgets what was known of a tenant, and lets go of its place if it is gone or elsewhere.
+/// Forgets what was known of a tenant, and lets go of its place if it is gone or elsewhere. A change
+/// of its settings names no code.
 async fn changed(tenancy: &Inner, id: TenantId, code: &str) -> Result<(), DbError> {
     tenancy.catalog.forget(code);
+    tenancy.catalog.forget_settings(id);
     if tenancy.places.is_open(id) {
         let now = tenancy.catalog.store().by_id(id).await?;
         tenancy.places.follow(id, now.as_ref());

@@ -82,6 +82,9 @@ pub struct Removed {
     /// How many bytes those had.
     #[serde(default)]
     pub file_bytes: u64,
+    /// Of how many groups of settings it had said something.
+    #[serde(default)]
+    pub settings: u64,
     /// Where its database was.
     pub place: String,
 }
@@ -234,11 +237,13 @@ impl Tenancy {
             transfer::counts(&self.0.places.handle(tenant)?).await
         };
         let files = super::folders::count(&self.0, tenant.id()).await;
+        let settings = self.0.catalog.store().settings_of(tenant.id()).await;
         Removed {
             rows: rows.await.ok(),
             bytes: self.size(tenant).await.ok().flatten(),
             files: files.files,
             file_bytes: files.bytes,
+            settings: settings.map_or(0, |all| all.len() as u64),
             place: self.location(tenant),
         }
     }

@@ -5,12 +5,15 @@
 mod code;
 mod id;
 mod placement;
+mod plan;
 mod record;
 mod status;
 
 pub use code::{CodeError, RESERVED_CODES, TenantCode};
 pub use id::TenantId;
 pub use placement::{Isolation, Placement};
+pub(crate) use plan::Plans;
+pub use plan::{Plan, PlanLimit};
 pub(crate) use record::Record;
 pub use record::Tenant;
 pub use status::TenantStatus;

@@ -17,8 +17,10 @@
 //! ```
 
 pub mod conformance;
+mod leaks;
 mod place;
 mod postgres;
 
+pub use leaks::files_with;
 pub use place::Place;
 pub use postgres::Postgres;

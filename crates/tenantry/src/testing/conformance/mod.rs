@@ -15,6 +15,7 @@ mod migrations;
 mod people;
 mod resources;
 mod scope;
+mod settings;
 mod statements;
 mod streams;
 mod tokens;
@@ -73,6 +74,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
             accounts::CASES,
             resources::CASES,
             files::CASES,
+            settings::CASES,
         ])
         .flatten()
         .copied()
