@@ -18,7 +18,8 @@ use crate::{
     max_term_width = 100,
     after_help = "\
 Without a command it is `{app} serve`. A setting comes from its flag, else from the environment,
-else from {app}.toml, else it has its default.
+else from {app}.toml, else it has its default. The keys that tenants' secrets are sealed with have
+no flag (see `{app} keys rotate --help`).
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such tenant, 4 refused, 5 some tenants failed.
 

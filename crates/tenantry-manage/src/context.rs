@@ -27,7 +27,8 @@ impl Context {
             .credential_tables(A::credential_tables().iter().copied())
             .personal_columns(A::personal_columns().iter().copied())
             .mail_address(format!("no-reply@{}", settings.host))
-            .pooler(settings.pooler);
+            .pooler(settings.pooler)
+            .keys(settings.keys.iter().cloned());
         if let Some(url) = &settings.database_url {
             config = config.database_url(url);
         }
@@ -43,7 +44,7 @@ impl Context {
         if let Some(policies) = policies::<A>()? {
             config = config.policies(policies);
         }
-        Ok(config)
+        Ok(A::configure(config))
     }
 
     /// Where the deployment is on the web.

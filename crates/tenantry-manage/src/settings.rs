@@ -92,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) trust_proxy: Proxies,
     pub(crate) pending: u16,
     pub(crate) profile: Profile,
+    /// What tenants' secrets are sealed with; none where the data folder has it.
+    pub(crate) keys: Vec<tenantry::scoped::settings::Key>,
 }
 
 impl Settings {
@@ -147,6 +149,7 @@ impl Settings {
             pending: find(Key::Pending).map_or(Ok(0), |found| found.parsed(str::parse))?,
             profile: find(Key::Profile)
                 .map_or(Ok(Profile::Development), |found| found.parsed(profile))?,
+            keys: find(Key::Sealing).map_or(Ok(Vec::new()), |found| found.secret().parsed(keys))?,
         })
     }
 
@@ -184,6 +187,8 @@ impl Flags {
             Key::TrustProxy => self.trust_proxy.clone(),
             Key::Pending => self.pending.clone(),
             Key::Profile => self.profile.clone(),
+            // everybody on the machine reads a command line
+            Key::Sealing => None,
         }
     }
 }
@@ -206,6 +211,12 @@ fn servers(text: &str) -> Result<Vec<(String, String)>, &'static str> {
             Ok((name.trim().to_owned(), database_url(url)?))
         })
         .collect()
+}
+
+fn keys(text: &str) -> Result<Vec<tenantry::scoped::settings::Key>, &'static str> {
+    let keys = text.split(',').map(|key| key.trim().parse());
+    keys.collect::<Result<_, _>>()
+        .map_err(|_| "must be keys of 32 bytes in base64, as KEY,KEY: the first seals, all open")
 }
 
 fn pooler(text: &str) -> Result<bool, &'static str> {

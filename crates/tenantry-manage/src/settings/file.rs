@@ -31,6 +31,7 @@ struct Entries {
     trust_proxy: Option<String>,
     pending: Option<String>,
     profile: Option<String>,
+    key: Option<String>,
 }
 
 impl File {
@@ -75,6 +76,7 @@ impl File {
             Key::TrustProxy => self.entries.trust_proxy.as_ref(),
             Key::Pending => self.entries.pending.as_ref(),
             Key::Profile => self.entries.profile.as_ref(),
+            Key::Sealing => self.entries.key.as_ref(),
         }
     }
 }

@@ -20,10 +20,11 @@ pub(crate) enum Key {
     TrustProxy,
     Pending,
     Profile,
+    Sealing,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -35,6 +36,7 @@ impl Key {
         Self::TrustProxy,
         Self::Pending,
         Self::Profile,
+        Self::Sealing,
     ];
 
     /// Its name as a flag and in a settings file.
@@ -51,6 +53,7 @@ impl Key {
             Self::TrustProxy => "trust-proxy",
             Self::Pending => "pending",
             Self::Profile => "profile",
+            Self::Sealing => "key",
         }
     }
 
@@ -87,6 +90,7 @@ impl fmt::Display for Origin {
 pub(super) struct Found {
     value: OsString,
     pub(super) origin: Origin,
+    is_secret: bool,
 }
 
 impl Found {
@@ -94,6 +98,15 @@ impl Found {
         Self {
             value: value.into(),
             origin,
+            is_secret: false,
+        }
+    }
+
+    /// The same, which is not told when it is refused.
+    pub(super) fn secret(self) -> Self {
+        Self {
+            is_secret: true,
+            ..self
         }
     }
 
@@ -118,7 +131,10 @@ impl Found {
     fn refused(&self, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Setting {
             origin: self.origin.clone(),
-            given: Path::new(&self.value).display().to_string(),
+            given: match self.is_secret {
+                true => "(hidden)".into(),
+                false => Path::new(&self.value).display().to_string(),
+            },
             reason: reason.into(),
         }
     }

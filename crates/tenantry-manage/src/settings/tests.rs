@@ -34,6 +34,7 @@ fn without_anything_the_defaults_hold() {
         trust_proxy: Proxies::default(),
         pending: 0,
         profile: Profile::Development,
+        keys: Vec::new(),
     };
     assert_eq!(gather(&[], &[], "").unwrap(), expected);
 }
@@ -69,6 +70,11 @@ fn what_is_wrong_is_told_with_where_it_stands() {
     assert!(told(&[], &[("SHOP_PROFILE", "prod")], "").starts_with("SHOP_PROFILE \"prod\""));
     assert!(told(&[], &[], "isolation = 'row'").starts_with("isolation in shop.toml \"row\""));
     assert!(told(&[], &[("DATABASE_URL", "mysql://")], "").contains("DATABASE_URL"));
+    let key = told(&[], &[("SHOP_KEY", "hunter2")], "");
+    assert!(
+        key.starts_with("SHOP_KEY") && !key.contains("hunter2"),
+        "{key}"
+    );
     assert!(told(&[], &[], "dta = 'x'").contains("unknown field `dta`"));
 }
 

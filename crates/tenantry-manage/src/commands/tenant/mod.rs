@@ -7,6 +7,7 @@ mod list;
 mod pending;
 mod plan;
 mod rename;
+mod settings;
 mod show;
 mod status;
 mod view;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Resume(One),
     /// Put a tenant on a plan, or tell which it is on
     Plan(plan::Args),
+    /// Tell a tenant's settings, or change them
+    Settings(settings::Args),
     /// Make tenants before anybody wants them, or tell how many are ready
     Pending(pending::Args),
     /// Give a tenant another code, and so another host; no data moves
@@ -52,7 +55,11 @@ pub(crate) enum Command {
 
 impl Command {
     pub(super) fn only_looks(&self) -> bool {
-        matches!(self, Self::List(_) | Self::Show(_))
+        match self {
+            Self::List(_) | Self::Show(_) => true,
+            Self::Settings(args) => args.only_looks(),
+            _ => false,
+        }
     }
 }
 
@@ -75,6 +82,7 @@ pub(super) async fn run<A: Application>(
         Command::Suspend(one) => status::suspend(&one.code, tenancy).await,
         Command::Resume(one) => status::resume(&one.code, tenancy).await,
         Command::Plan(args) => plan::run(&args, tenancy).await,
+        Command::Settings(args) => settings::run(&args, tenancy).await,
         Command::Pending(args) => pending::run(&args, tenancy).await,
         Command::Rename(args) => rename::run::<A>(&args, context, tenancy).await,
         Command::Clone(args) => copy::clone(args, context, tenancy).await,
