@@ -4,7 +4,7 @@ use axum::{
     response::IntoResponse,
 };
 use tenantry::{
-    Tenancy,
+    Config, Tenancy,
     db::TenantDb,
     lifecycle::SeedError,
     migrate::Migrations,
@@ -15,7 +15,7 @@ use tenantry::{
 use tenantry_manage::{Application, Owner, Task};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
 
-use crate::{AppState, access, demo, routes, tasks, validate};
+use crate::{AppState, access, demo, models::front::Front, plans, routes, tasks, validate};
 
 /// The shop, for its command line.
 #[derive(Debug)]
@@ -48,6 +48,10 @@ impl Application for Shop {
                 "0002_pictures",
                 include_str!("../migrations/tenant/0002_pictures.sql"),
             )
+    }
+
+    fn configure(config: Config) -> Config {
+        plans::register(config.settings::<Front>())
     }
 
     fn policies() -> Option<Result<Policies, PolicyError>> {

@@ -13,6 +13,7 @@ mod mails;
 mod models;
 mod pages;
 mod pictures;
+mod plans;
 mod routes;
 mod tasks;
 mod validate;

@@ -59,6 +59,9 @@ pub fn routes() -> Routes<AppState> {
         // a shop's API
         .tenant(GET, "/api/shop", api::shop::show)
         .tenant(PATCH, "/api/shop", api::shop::update)
+        .tenant(GET, "/api/settings", api::settings::list)
+        .tenant(PATCH, "/api/settings/{group}", api::settings::update)
+        .tenant(DELETE, "/api/settings/{group}", api::settings::reset)
         .tenant(POST, "/api/auth/login", api::auth::login)
         .tenant(POST, "/api/auth/logout", api::auth::logout)
         .tenant(POST, "/api/auth/logout-all", api::auth::logout_all)

@@ -160,6 +160,8 @@ pub(crate) struct Storefront {
     pub(crate) shop: ShopView,
     /// Who is signed in, if anyone is.
     pub(crate) viewer: Option<Viewer>,
+    /// A line above the products.
+    pub(crate) announcement: Option<String>,
     /// This page of its products.
     pub(crate) products: Vec<ProductView>,
     /// What was searched for, empty if nothing was.

@@ -7,6 +7,7 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{Can, ClientAddress, CurrentUser, Json, Path, Result, Site},
+    tenant::Plan,
     users::{Invitation, Links, NewPerson, Purpose, User},
 };
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use crate::{
     access::{Invite, ManageKeys, STAFF, by},
     mails,
     models::staff::Person,
+    plans,
     validate::{self, Errors},
 };
 
@@ -116,17 +118,19 @@ pub(crate) struct Acceptance {
 
 pub(crate) async fn accept(
     tenancy: Tenancy,
+    plan: Plan,
     db: TenantDb,
     address: ClientAddress,
     Json(acceptance): Json<Acceptance>,
 ) -> Result<(StatusCode, Json<Person>)> {
-    let user = join(&tenancy, db, address, acceptance).await?;
+    let user = join(&tenancy, &plan, db, address, acceptance).await?;
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 
 /// Makes the account that somebody was invited to have.
 pub(crate) async fn join(
     tenancy: &Tenancy,
+    plan: &Plan,
     db: TenantDb,
     address: ClientAddress,
     acceptance: Acceptance,
@@ -151,6 +155,9 @@ pub(crate) async fn join(
         first_name,
         last_name,
     };
+    // of those who join at this very moment each may be the last
+    let users: i64 = db.query("SELECT count(*) FROM users").scalar().await?;
+    plans::room(plan, users)?;
     let links = Links::on(&db).by(stranger(address));
     Ok(links.accept(tenancy.passwords(), link, person).await?)
 }

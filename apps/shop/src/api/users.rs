@@ -3,6 +3,7 @@
 use crate::{
     access::{ADMIN, CreatePerson, DeletePerson, OWNER, STAFF, UpdatePerson, acting},
     models::staff::{Person, lock_owners, require_an_owner},
+    plans::{self, Counted},
     validate::{self, Errors},
 };
 use axum::{
@@ -14,7 +15,7 @@ use tenantry::{
     Tenancy,
     db::TenantDb,
     policy::Permissions,
-    routing::{Action, Can, ClientAddress, CurrentUser, Json, Result},
+    routing::{Action, Can, ClientAddress, CurrentUser, Json, Problem, Result},
     users::{Audit, Event, NewUser, User, UserChange, Users},
 };
 
@@ -70,6 +71,7 @@ pub(crate) async fn create(
     let hash = tenancy.passwords().hash(&new.password).await?;
     let mut tx = db.begin();
     let user = Users::on(&mut tx).create_hashed(new, hash).await?;
+    plans::require::<Problem>(&mut tx, can.permissions.plan(), Counted::Users).await?;
     let event = acting(Event::new("user-created", &current.user), &current);
     let event = event.about_user(&user).detail(&user.role);
     Audit::on(&mut tx).record(event.from(address.0)).await?;

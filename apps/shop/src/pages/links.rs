@@ -6,6 +6,7 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{ClientAddress, Form, Problem, Query, Result, Site},
+    tenant::Plan,
     users::{Links, Purpose},
 };
 
@@ -209,12 +210,14 @@ pub(crate) async fn invited(
 pub(crate) async fn join(
     tenancy: Tenancy,
     tenant: Tenant,
+    plan: Plan,
     db: TenantDb,
     address: ClientAddress,
     Form(acceptance): Form<Acceptance>,
 ) -> Result<Response> {
     let (link, first_name) = (acceptance.link.clone(), acceptance.first_name.clone());
-    if let Err(problem) = invitations::join(&tenancy, db.clone(), address, acceptance).await {
+    if let Err(problem) = invitations::join(&tenancy, &plan, db.clone(), address, acceptance).await
+    {
         let (status, errors) = match refused(problem) {
             Ok(refused) => refused,
             Err(problem) => return over(problem, &tenant, &db, ASK_TO_BE_ASKED, None).await,

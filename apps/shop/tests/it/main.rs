@@ -13,4 +13,5 @@ mod crash;
 mod matrix;
 mod pictures;
 mod processes;
+mod settings;
 mod support;

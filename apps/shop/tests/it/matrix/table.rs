@@ -394,6 +394,23 @@ pub(super) const MATRIX: &[Entry] = &[
     tenant("GET", "/api/audit", SignedIn, Of::Nothing, nothing, 200),
     tenant("GET", "/api/shop", Anyone, Of::Nothing, nothing, 200),
     tenant("PATCH", "/api/shop", SignedIn, Of::Nothing, tagline, 200),
+    tenant("GET", "/api/settings", SignedIn, Of::Nothing, nothing, 200),
+    tenant(
+        "PATCH",
+        "/api/settings/storefront",
+        SignedIn,
+        Of::Nothing,
+        announcement,
+        200,
+    ),
+    tenant(
+        "DELETE",
+        "/api/settings/storefront",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        204,
+    ),
     tenant("POST", "/api/auth/login", Anyone, Of::Nothing, login, 200),
     tenant(
         "POST",
@@ -529,6 +546,10 @@ pub(super) const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "a file in the program, the same for everybody",
     ),
 ];
+
+fn announcement(_: &Shop, word: &str, _: &str) -> Payload {
+    Payload::Json(json!({ "announcement": word }))
+}
 
 fn nothing(_: &Shop, _: &str, _: &str) -> Payload {
     Payload::Nothing
@@ -752,6 +773,11 @@ impl Entry {
 
     pub(super) fn name(&self) -> (&str, &str, Kind) {
         let path = self.path.split('?').next().unwrap_or(self.path);
+        // every shop has the same groups of settings: none is another's by its name
+        let path = match path {
+            "/api/settings/storefront" => "/api/settings/{group}",
+            other => other,
+        };
         (self.method, path, self.kind)
     }
 }
