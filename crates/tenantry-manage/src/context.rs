@@ -1,5 +1,6 @@
 use tenantry::{
-    Config, OpenError, Tenancy, Tenant, policy::Policies, routing::Site, tenant::TenantCode,
+    Config, OpenError, Tenancy, Tenant, policy::Policies, routing::Site, scoped::mail::SmtpMailer,
+    tenant::TenantCode,
 };
 
 use crate::{
@@ -28,7 +29,12 @@ impl Context {
             .personal_columns(A::personal_columns().iter().copied())
             .mail_address(format!("no-reply@{}", settings.host))
             .pooler(settings.pooler)
-            .keys(settings.keys.iter().cloned());
+            .keys(settings.keys.iter().cloned())
+            .tenant_smtp(settings.tenant_smtp)
+            .development(settings.profile == Profile::Development);
+        if let Some(smtp) = &settings.smtp {
+            config = config.mailer(SmtpMailer::new(smtp.clone()));
+        }
         if let Some(url) = &settings.database_url {
             config = config.database_url(url);
         }

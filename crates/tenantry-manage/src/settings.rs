@@ -7,6 +7,7 @@ use std::{env, ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use tenantry::{
     routing::{Proxies, Site},
+    scoped::mail::{SmtpServer, TenantSmtp},
     tenant::Isolation,
 };
 
@@ -58,6 +59,10 @@ pub(crate) struct Flags {
     /// [default: 0]
     #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
     pending: Option<OsString>,
+    /// Which SMTP servers tenants may name for their mail: none, those that are public, or any
+    /// [default: none in development, public in production]
+    #[arg(long, global = true, value_name = "WHICH", help_heading = "Settings")]
+    tenant_smtp: Option<OsString>,
     /// development, or production: nothing is set up or migrated unasked [default: development]
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Settings")]
     profile: Option<OsString>,
@@ -94,6 +99,9 @@ pub(crate) struct Settings {
     pub(crate) profile: Profile,
     /// What tenants' secrets are sealed with; none where the data folder has it.
     pub(crate) keys: Vec<tenantry::scoped::settings::Key>,
+    /// By which server mail is sent; to files where there is none.
+    pub(crate) smtp: Option<SmtpServer>,
+    pub(crate) tenant_smtp: TenantSmtp,
 }
 
 impl Settings {
@@ -127,6 +135,12 @@ impl Settings {
         let isolation = find(Key::Isolation)
             .map(|found| found.parsed(str::parse))
             .transpose()?;
+        let profile =
+            find(Key::Profile).map_or(Ok(Profile::Development), |found| found.parsed(profile))?;
+        let by_default = match profile {
+            Profile::Development => TenantSmtp::Ignored,
+            Profile::Production => TenantSmtp::Public,
+        };
         Ok(Self {
             data: find(Key::Data).map_or_else(|| Ok("data".into()), Found::folder)?,
             database_url: find(Key::DatabaseUrl)
@@ -147,8 +161,12 @@ impl Settings {
             trust_proxy: find(Key::TrustProxy)
                 .map_or_else(|| Ok(Proxies::default()), |found| found.parsed(str::parse))?,
             pending: find(Key::Pending).map_or(Ok(0), |found| found.parsed(str::parse))?,
-            profile: find(Key::Profile)
-                .map_or(Ok(Profile::Development), |found| found.parsed(profile))?,
+            profile,
+            smtp: find(Key::SmtpUrl)
+                .map(|found| found.secret().parsed(str::parse))
+                .transpose()?,
+            tenant_smtp: find(Key::TenantSmtp)
+                .map_or(Ok(by_default), |found| found.parsed(tenant_smtp))?,
             keys: find(Key::Sealing).map_or(Ok(Vec::new()), |found| found.secret().parsed(keys))?,
         })
     }
@@ -188,7 +206,8 @@ impl Flags {
             Key::Pending => self.pending.clone(),
             Key::Profile => self.profile.clone(),
             // everybody on the machine reads a command line
-            Key::Sealing => None,
+            Key::Sealing | Key::SmtpUrl => None,
+            Key::TenantSmtp => self.tenant_smtp.clone(),
         }
     }
 }
@@ -217,6 +236,15 @@ fn keys(text: &str) -> Result<Vec<tenantry::scoped::settings::Key>, &'static str
     let keys = text.split(',').map(|key| key.trim().parse());
     keys.collect::<Result<_, _>>()
         .map_err(|_| "must be keys of 32 bytes in base64, as KEY,KEY: the first seals, all open")
+}
+
+fn tenant_smtp(text: &str) -> Result<TenantSmtp, &'static str> {
+    match text {
+        "none" => Ok(TenantSmtp::Ignored),
+        "public" => Ok(TenantSmtp::Public),
+        "any" => Ok(TenantSmtp::Any),
+        _ => Err("must be none, public or any"),
+    }
 }
 
 fn pooler(text: &str) -> Result<bool, &'static str> {

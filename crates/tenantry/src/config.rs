@@ -7,7 +7,7 @@ use crate::{
     resources,
     scoped::{
         files,
-        mail::{EmlFiles, Mailer},
+        mail::{EmlFiles, Mailer, TenantSmtp},
         settings::{Groups, Key, Settings},
     },
     tenant::{Isolation, Plan, Plans},
@@ -53,6 +53,8 @@ pub struct Config {
     pub(crate) settings: Groups,
     pub(crate) keys: Vec<Key>,
     pub(crate) plans: Plans,
+    pub(crate) tenant_smtp: TenantSmtp,
+    pub(crate) development: bool,
 }
 
 /// A mailer, which need not say what it is.
@@ -92,6 +94,8 @@ impl Config {
             settings: Groups::default(),
             keys: Vec::new(),
             plans: Plans::default(),
+            tenant_smtp: TenantSmtp::default(),
+            development: false,
         }
     }
 
@@ -270,6 +274,22 @@ impl Config {
     #[must_use]
     pub fn plan(mut self, plan: Plan) -> Self {
         self.plans.add(plan);
+        self
+    }
+
+    /// Which SMTP servers tenants may name, where the application lets them
+    /// ([`MailSettings`](crate::scoped::mail::MailSettings)); those on the internet unless told.
+    #[must_use]
+    pub fn tenant_smtp(mut self, allowed: TenantSmtp) -> Self {
+        self.tenant_smtp = allowed;
+        self
+    }
+
+    /// Says that this is for development: then what was mailed can be
+    /// [read](crate::Tenancy::outbox) by whoever comes. It is not unless told.
+    #[must_use]
+    pub fn development(mut self, development: bool) -> Self {
+        self.development = development;
         self
     }
 

@@ -27,7 +27,7 @@ use crate::{
     policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
     scoped::{
         files::{Files as FilesOf, Usage},
-        mail::{Mail, Mailer},
+        mail::{Mail, Mailer, TenantMailers},
         settings::{Groups, Keys, TenantSettings},
     },
     tenant::{Isolation, Plan, Plans, Tenant, TenantCode, TenantId},
@@ -71,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Groups,
     pub(crate) keys: Keys,
     pub(crate) plans: Plans,
+    pub(crate) tenant_mailers: TenantMailers,
+    pub(crate) development: bool,
     /// Tenants whose migrations were begun because somebody used them.
     pub(crate) migrating: Mutex<HashSet<TenantId>>,
     /// Told when a tenant that was made ahead is taken.
@@ -184,6 +186,8 @@ impl Tenancy {
             keys: Keys::new(config.keys, &config.data),
             settings: config.settings,
             plans: config.plans,
+            tenant_mailers: TenantMailers::new(config.tenant_smtp),
+            development: config.development,
             data: config.data,
             credential_tables: config.credential_tables,
             personal_columns: config.personal_columns,
@@ -353,7 +357,7 @@ impl Tenancy {
     /// Mail in the tenant's name.
     #[must_use]
     pub fn mail(&self, tenant: &Tenant) -> Mail {
-        Mail::of(tenant, &self.0.mail_address, &self.0.mailer)
+        Mail::of(self, tenant)
     }
 
     /// The tenant's files.

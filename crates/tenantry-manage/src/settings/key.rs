@@ -21,10 +21,12 @@ pub(crate) enum Key {
     Pending,
     Profile,
     Sealing,
+    SmtpUrl,
+    TenantSmtp,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -37,6 +39,8 @@ impl Key {
         Self::Pending,
         Self::Profile,
         Self::Sealing,
+        Self::SmtpUrl,
+        Self::TenantSmtp,
     ];
 
     /// Its name as a flag and in a settings file.
@@ -54,6 +58,8 @@ impl Key {
             Self::Pending => "pending",
             Self::Profile => "profile",
             Self::Sealing => "key",
+            Self::SmtpUrl => "smtp-url",
+            Self::TenantSmtp => "tenant-smtp",
         }
     }
 

@@ -20,7 +20,9 @@ pub mod conformance;
 mod leaks;
 mod place;
 mod postgres;
+mod smtp;
 
 pub use leaks::files_with;
 pub use place::Place;
 pub use postgres::Postgres;
+pub use smtp::{Received, SmtpSink};

@@ -10,6 +10,7 @@ mod constraints;
 mod copies;
 mod files;
 mod lifecycle;
+mod mail;
 mod members;
 mod migrations;
 mod people;
@@ -75,6 +76,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
             resources::CASES,
             files::CASES,
             settings::CASES,
+            mail::CASES,
         ])
         .flatten()
         .copied()
