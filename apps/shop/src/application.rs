@@ -10,12 +10,15 @@ use tenantry::{
     migrate::Migrations,
     policy::{Policies, PolicyError},
     routing::{Problem, Resolvers, Site},
+    scoped::mail::MailSettings,
     users::{NewUser, Users},
 };
 use tenantry_manage::{Application, Owner, Task};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
 
-use crate::{AppState, access, demo, models::front::Front, plans, routes, tasks, validate};
+use crate::{
+    AppState, access, demo, models::front::Front, plans, routes, tasks, texts::OwnTexts, validate,
+};
 
 /// The shop, for its command line.
 #[derive(Debug)]
@@ -51,7 +54,8 @@ impl Application for Shop {
     }
 
     fn configure(config: Config) -> Config {
-        plans::register(config.settings::<Front>())
+        let config = config.settings::<Front>().settings::<MailSettings>();
+        plans::register(config.settings::<OwnTexts>())
     }
 
     fn policies() -> Option<Result<Policies, PolicyError>> {

@@ -16,6 +16,7 @@ mod pictures;
 mod plans;
 mod routes;
 mod tasks;
+mod texts;
 mod validate;
 mod views;
 

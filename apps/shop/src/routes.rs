@@ -26,6 +26,11 @@ pub fn routes() -> Routes<AppState> {
         .central(GET, "/", pages::landing::show)
         .central(POST, "/shops", pages::landing::create)
         .central(POST, "/api/shops", api::shops::create)
+        // what was mailed, in development
+        .central(GET, "/dev/mail", pages::dev_mail::list)
+        .central(GET, "/dev/mail/{id}", pages::dev_mail::show)
+        .tenant(GET, "/dev/mail", pages::dev_mail::list)
+        .tenant(GET, "/dev/mail/{id}", pages::dev_mail::show)
         // those who run the deployment
         .central(POST, "/api/operators/login", api::operators::login)
         .central(POST, "/api/operators/logout", api::operators::logout)

@@ -117,13 +117,16 @@ pub(crate) struct Acceptance {
 }
 
 pub(crate) async fn accept(
+    State(site): State<Site>,
     tenancy: Tenancy,
+    tenant: Tenant,
     plan: Plan,
     db: TenantDb,
     address: ClientAddress,
     Json(acceptance): Json<Acceptance>,
 ) -> Result<(StatusCode, Json<Person>)> {
     let user = join(&tenancy, &plan, db, address, acceptance).await?;
+    mails::welcome(&tenancy, &tenant, &site, &user);
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 

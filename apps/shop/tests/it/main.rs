@@ -10,6 +10,8 @@ mod bad_input;
 mod browser;
 mod commands;
 mod crash;
+mod leaks;
+mod mail;
 mod matrix;
 mod pictures;
 mod processes;

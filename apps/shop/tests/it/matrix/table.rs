@@ -27,6 +27,8 @@ pub(super) enum Of {
     Invitation,
     Token,
     Session,
+    /// What was mailed, where that is written to files.
+    Mail,
     /// From here on, secrets.
     InvitationLink,
     PasswordLink,
@@ -122,6 +124,10 @@ const fn tenant(
 
 pub(super) const MATRIX: &[Entry] = &[
     central("GET", "/", nothing, 200),
+    central("GET", "/dev/mail", nothing, 200),
+    central("GET", "/dev/mail/{id}", nothing, 404),
+    tenant("GET", "/dev/mail", Anyone, Of::Nothing, nothing, 200),
+    tenant("GET", "/dev/mail/{id}", Anyone, Of::Mail, nothing, 200),
     central("POST", "/shops", shop_form, 201),
     central("POST", "/api/shops", shop, 201),
     central("POST", "/api/operators/login", wrong_login, 401),
