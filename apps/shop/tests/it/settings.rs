@@ -201,3 +201,49 @@ async fn a_plan_limits_products_and_people() {
     .await;
     owner.post("/api/users", person).await.is(201);
 }
+
+#[tokio::test]
+async fn a_rotation_that_is_killed_is_ended_by_the_next() {
+    for point in ["keys.added", "keys.sealed"] {
+        let place = Place::new();
+        for code in ["acme", "globex"] {
+            place.run(&["tenant", "create", code, "--name", "X"]).ok();
+            let set = [
+                "tenant",
+                "settings",
+                code,
+                "set",
+                "mail.smtp_url",
+                "--stdin",
+            ];
+            place
+                .run_with_input(&set, "smtps://mail.example.com\n")
+                .ok();
+        }
+        let keys = || place.run(&["keys", "list", "--json"]).ok().json();
+        assert_eq!(keys().as_array().unwrap().len(), 1);
+        place
+            .run_until_killed(&["keys", "rotate"], "", point)
+            .killed();
+        // an older key still seals something
+        place.run(&["keys", "drop"]).refuses(4);
+        place.run(&["keys", "rotate"]).ok();
+        let after = keys();
+        assert_eq!(after.as_array().unwrap().len(), 2, "{point}: {after}");
+        assert_eq!(
+            (&after[0]["secrets"], &after[1]["secrets"]),
+            (&json!(2), &json!(0))
+        );
+        place.run(&["keys", "drop"]).ok();
+        assert_eq!(keys().as_array().unwrap().len(), 1);
+        // without the key a secret is named, and nothing is made up for it
+        std::fs::rename(place.data().join("keys"), place.path("keys")).unwrap();
+        let checked = place.run(&["check", "--json"]).exits(4);
+        assert!(
+            checked.stdout.contains("which is not here"),
+            "{}",
+            checked.stdout
+        );
+        place.run(&["keys", "rotate"]).exits(5);
+    }
+}
