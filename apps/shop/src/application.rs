@@ -4,18 +4,21 @@ use axum::{
     response::IntoResponse,
 };
 use tenantry::{
-    Tenancy,
+    Config, Tenancy,
     db::TenantDb,
     lifecycle::SeedError,
     migrate::Migrations,
     policy::{Policies, PolicyError},
     routing::{Problem, Resolvers, Site},
+    scoped::mail::MailSettings,
     users::{NewUser, Users},
 };
 use tenantry_manage::{Application, Owner, Task};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
 
-use crate::{AppState, access, demo, routes, tasks, validate};
+use crate::{
+    AppState, access, demo, models::front::Front, plans, routes, tasks, texts::OwnTexts, validate,
+};
 
 /// The shop, for its command line.
 #[derive(Debug)]
@@ -48,6 +51,11 @@ impl Application for Shop {
                 "0002_pictures",
                 include_str!("../migrations/tenant/0002_pictures.sql"),
             )
+    }
+
+    fn configure(config: Config) -> Config {
+        let config = config.settings::<Front>().settings::<MailSettings>();
+        plans::register(config.settings::<OwnTexts>())
     }
 
     fn policies() -> Option<Result<Policies, PolicyError>> {

@@ -13,8 +13,10 @@ mod mails;
 mod models;
 mod pages;
 mod pictures;
+mod plans;
 mod routes;
 mod tasks;
+mod texts;
 mod validate;
 mod views;
 

@@ -26,6 +26,11 @@ pub fn routes() -> Routes<AppState> {
         .central(GET, "/", pages::landing::show)
         .central(POST, "/shops", pages::landing::create)
         .central(POST, "/api/shops", api::shops::create)
+        // what was mailed, in development
+        .central(GET, "/dev/mail", pages::dev_mail::list)
+        .central(GET, "/dev/mail/{id}", pages::dev_mail::show)
+        .tenant(GET, "/dev/mail", pages::dev_mail::list)
+        .tenant(GET, "/dev/mail/{id}", pages::dev_mail::show)
         // those who run the deployment
         .central(POST, "/api/operators/login", api::operators::login)
         .central(POST, "/api/operators/logout", api::operators::logout)
@@ -59,6 +64,9 @@ pub fn routes() -> Routes<AppState> {
         // a shop's API
         .tenant(GET, "/api/shop", api::shop::show)
         .tenant(PATCH, "/api/shop", api::shop::update)
+        .tenant(GET, "/api/settings", api::settings::list)
+        .tenant(PATCH, "/api/settings/{group}", api::settings::update)
+        .tenant(DELETE, "/api/settings/{group}", api::settings::reset)
         .tenant(POST, "/api/auth/login", api::auth::login)
         .tenant(POST, "/api/auth/logout", api::auth::logout)
         .tenant(POST, "/api/auth/logout-all", api::auth::logout_all)

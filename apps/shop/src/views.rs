@@ -153,6 +153,8 @@ pub(crate) struct Storefront {
     pub(crate) shop: ShopView,
     /// Who is signed in, if anyone is.
     pub(crate) viewer: Option<Viewer>,
+    /// A line above the products.
+    pub(crate) announcement: Option<String>,
     /// This page of its products.
     pub(crate) products: Vec<ProductView>,
     /// What was searched for, empty if nothing was.
@@ -166,6 +168,36 @@ impl Storefront {
     fn can_edit(&self) -> bool {
         self.viewer.as_ref().is_some_and(|viewer| viewer.can_edit)
     }
+}
+
+/// What was mailed, in development: `GET /dev/mail`.
+#[derive(Debug, Template)]
+#[template(path = "dev_mails.html")]
+pub(crate) struct DevMails {
+    /// Whose it is, if it is a shop's.
+    pub(crate) of: Option<String>,
+    /// The latest first.
+    pub(crate) mails: Vec<DevMail>,
+}
+
+/// One of them: `GET /dev/mail/{id}`.
+#[derive(Debug, Template)]
+#[template(path = "dev_mail.html")]
+pub(crate) struct DevMail {
+    /// Which it is.
+    pub(crate) id: String,
+    /// When it was written.
+    pub(crate) at: String,
+    /// Whom it comes from.
+    pub(crate) from: String,
+    /// Whom it is for.
+    pub(crate) to: String,
+    /// What it is about.
+    pub(crate) subject: String,
+    /// What it says.
+    pub(crate) text: String,
+    /// The same as HTML, if there is that.
+    pub(crate) html: Option<String>,
 }
 
 /// A shop's sign-in page: `GET /sign-in`, and `POST` when refused.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 use tenantry::{
-    Tenancy, Tenant,
+    Config, Tenancy, Tenant,
     db::TenantDb,
     lifecycle::SeedError,
     migrate::Migrations,
@@ -54,6 +54,13 @@ pub trait Application: 'static {
     /// What the application can be told to do for tenants, by `run NAME`.
     fn tasks() -> Vec<Task> {
         Vec::new()
+    }
+
+    /// What else the deployment is made of: its [settings](Config::settings), its
+    /// [plans](Config::plan).
+    #[must_use]
+    fn configure(config: Config) -> Config {
+        config
     }
 
     /// The application's tables that stay empty in clones and archives, because what is in them lets

@@ -18,7 +18,9 @@ use crate::{
     max_term_width = 100,
     after_help = "\
 Without a command it is `{app} serve`. A setting comes from its flag, else from the environment,
-else from {app}.toml, else it has its default.
+else from {app}.toml, else it has its default. What is secret has no
+flag: the keys that tenants' secrets are sealed with (`{app} keys rotate --help`), and the URL of the
+server that mail is sent by (smtp-url), as smtps://user:password@host:465.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such tenant, 4 refused, 5 some tenants failed.
 

@@ -1,5 +1,6 @@
 use tenantry::{
-    Config, OpenError, Tenancy, Tenant, policy::Policies, routing::Site, tenant::TenantCode,
+    Config, OpenError, Tenancy, Tenant, policy::Policies, routing::Site, scoped::mail::SmtpMailer,
+    tenant::TenantCode,
 };
 
 use crate::{
@@ -29,7 +30,13 @@ impl Context {
             .mail_address(format!("no-reply@{}", settings.host))
             .base_host(&settings.host)
             .name_servers(settings.name_servers.iter().copied())
-            .pooler(settings.pooler);
+            .pooler(settings.pooler)
+            .keys(settings.keys.iter().cloned())
+            .tenant_smtp(settings.tenant_smtp)
+            .development(settings.profile == Profile::Development);
+        if let Some(smtp) = &settings.smtp {
+            config = config.mailer(SmtpMailer::new(smtp.clone()));
+        }
         if let Some(url) = &settings.database_url {
             config = config.database_url(url);
         }
@@ -45,7 +52,7 @@ impl Context {
         if let Some(policies) = policies::<A>()? {
             config = config.policies(policies);
         }
-        Ok(config)
+        Ok(A::configure(config))
     }
 
     /// Where the deployment is on the web.

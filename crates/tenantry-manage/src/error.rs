@@ -14,6 +14,7 @@ use tenantry::{
     migrate::MigrateError,
     operators::OperatorError,
     policy::{NotExplained, PolicyError},
+    scoped::settings::SettingsError,
     tenant::{DomainName, TenantCode},
     users::UserError,
 };
@@ -245,6 +246,25 @@ pub(crate) enum Error {
         /// What happened.
         source: MigrateError,
     },
+    /// A tenant's settings cannot be read or changed.
+    #[error("{code}: {source}")]
+    Settings {
+        /// The tenant.
+        code: TenantCode,
+        /// What happened.
+        source: SettingsError,
+    },
+    /// A secret was given where others can read it.
+    #[error(
+        "{0} is a secret, and an argument is read by everybody on the machine; nothing was done"
+    )]
+    SecretOnLine(String),
+    /// The keys cannot be read or changed.
+    #[error("the keys: {0}")]
+    Keys(SettingsError),
+    /// Some secrets could not be sealed anew.
+    #[error("{} secrets could not be opened{}", .0.len(), unsealed(.0))]
+    NotSealed(Vec<(String, String)>),
     /// Tenants could not be made ahead, or removed.
     #[error("tenants that are made ahead: {0}")]
     Pending(LifecycleError),
@@ -283,6 +303,17 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// What went wrong with a tenant's settings.
+    pub(crate) fn settings(code: &TenantCode, source: SettingsError) -> Self {
+        match source {
+            SettingsError::NoTenant => Self::NoTenant(code.clone()),
+            source => Self::Settings {
+                code: code.clone(),
+                source,
+            },
+        }
+    }
+
     /// What went wrong with the tenant of that code.
     pub(crate) fn lifecycle(code: &TenantCode, source: LifecycleError) -> Self {
         match source {
@@ -341,6 +372,12 @@ fn findings(all: &[Finding]) -> String {
 fn left_out(all: &[NotBackedUp]) -> String {
     all.iter()
         .map(|one| format!("\n  {}: {}", one.code, one.error))
+        .collect()
+}
+
+fn unsealed(all: &[(String, String)]) -> String {
+    all.iter()
+        .map(|(whose, error)| format!("\n  {whose}: {error}"))
         .collect()
 }
 

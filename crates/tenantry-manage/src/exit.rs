@@ -4,6 +4,7 @@ use tenantry::{
     domains::DomainError,
     lifecycle::{LifecycleError, backup::BackupError},
     policy::NotExplained,
+    scoped::settings::{KeyError, SettingsError},
 };
 
 use crate::Error;
@@ -51,6 +52,18 @@ impl From<&Error> for Exit {
                 source: LifecycleError::NoPlace(_),
                 ..
             }
+            | Error::Lifecycle {
+                source: LifecycleError::NoPlan { .. },
+                ..
+            }
+            | Error::Settings {
+                source:
+                    SettingsError::NoGroup(_)
+                    | SettingsError::NoField { .. }
+                    | SettingsError::Invalid(_),
+                ..
+            }
+            | Error::SecretOnLine(_)
             | Error::NoPolicies
             | Error::Domain {
                 source: DomainError::Reserved | DomainError::TooLong,
@@ -90,10 +103,12 @@ impl From<&Error> for Exit {
             | Error::NeedsRoles(_)
             | Error::Policies(_)
             | Error::NotPermitted
+            | Error::Keys(SettingsError::Keys(KeyError::InUse(_) | KeyError::NotOurs))
             | Error::Unsafe(_) => Self::Refused,
-            Error::SomeTenants { .. } | Error::SomeTasks { .. } | Error::NotBackedUp(_) => {
-                Self::Partly
-            }
+            Error::SomeTenants { .. }
+            | Error::SomeTasks { .. }
+            | Error::NotBackedUp(_)
+            | Error::NotSealed(_) => Self::Partly,
             Error::NothingHere(_)
             | Error::NoUser { .. }
             | Error::NoOperator(_)
@@ -112,6 +127,8 @@ impl From<&Error> for Exit {
             | Error::Tenant { .. }
             | Error::Migrate { .. }
             | Error::Catalog(_)
+            | Error::Settings { .. }
+            | Error::Keys(_)
             | Error::Pending(_)
             | Error::Application(_)
             | Error::Bind { .. }

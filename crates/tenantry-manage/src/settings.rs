@@ -13,6 +13,7 @@ use std::{
 
 use tenantry::{
     routing::{Proxies, Site},
+    scoped::mail::{SmtpServer, TenantSmtp},
     tenant::Isolation,
 };
 
@@ -68,6 +69,10 @@ pub(crate) struct Flags {
     /// [default: 0]
     #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
     pending: Option<OsString>,
+    /// Which SMTP servers tenants may name for their mail: none, those that are public, or any
+    /// [default: none in development, public in production]
+    #[arg(long, global = true, value_name = "WHICH", help_heading = "Settings")]
+    tenant_smtp: Option<OsString>,
     /// development, or production: nothing is set up or migrated unasked [default: development]
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Settings")]
     profile: Option<OsString>,
@@ -104,6 +109,11 @@ pub(crate) struct Settings {
     pub(crate) name_servers: Vec<SocketAddr>,
     pub(crate) pending: u16,
     pub(crate) profile: Profile,
+    /// What tenants' secrets are sealed with; none where the data folder has it.
+    pub(crate) keys: Vec<tenantry::scoped::settings::Key>,
+    /// By which server mail is sent; to files where there is none.
+    pub(crate) smtp: Option<SmtpServer>,
+    pub(crate) tenant_smtp: TenantSmtp,
 }
 
 impl Settings {
@@ -137,6 +147,12 @@ impl Settings {
         let isolation = find(Key::Isolation)
             .map(|found| found.parsed(str::parse))
             .transpose()?;
+        let profile =
+            find(Key::Profile).map_or(Ok(Profile::Development), |found| found.parsed(profile))?;
+        let by_default = match profile {
+            Profile::Development => TenantSmtp::Ignored,
+            Profile::Production => TenantSmtp::Public,
+        };
         Ok(Self {
             data: find(Key::Data).map_or_else(|| Ok("data".into()), Found::folder)?,
             database_url: find(Key::DatabaseUrl)
@@ -159,8 +175,13 @@ impl Settings {
             name_servers: find(Key::NameServers)
                 .map_or_else(|| Ok(Vec::new()), |found| found.parsed(name_servers))?,
             pending: find(Key::Pending).map_or(Ok(0), |found| found.parsed(str::parse))?,
-            profile: find(Key::Profile)
-                .map_or(Ok(Profile::Development), |found| found.parsed(profile))?,
+            profile,
+            smtp: find(Key::SmtpUrl)
+                .map(|found| found.secret().parsed(str::parse))
+                .transpose()?,
+            tenant_smtp: find(Key::TenantSmtp)
+                .map_or(Ok(by_default), |found| found.parsed(tenant_smtp))?,
+            keys: find(Key::Sealing).map_or(Ok(Vec::new()), |found| found.secret().parsed(keys))?,
         })
     }
 
@@ -199,6 +220,9 @@ impl Flags {
             Key::NameServers => self.name_servers.clone(),
             Key::Pending => self.pending.clone(),
             Key::Profile => self.profile.clone(),
+            // everybody on the machine reads a command line
+            Key::Sealing | Key::SmtpUrl => None,
+            Key::TenantSmtp => self.tenant_smtp.clone(),
         }
     }
 }
@@ -221,6 +245,21 @@ fn servers(text: &str) -> Result<Vec<(String, String)>, &'static str> {
             Ok((name.trim().to_owned(), database_url(url)?))
         })
         .collect()
+}
+
+fn keys(text: &str) -> Result<Vec<tenantry::scoped::settings::Key>, &'static str> {
+    let keys = text.split(',').map(|key| key.trim().parse());
+    keys.collect::<Result<_, _>>()
+        .map_err(|_| "must be keys of 32 bytes in base64, as KEY,KEY: the first seals, all open")
+}
+
+fn tenant_smtp(text: &str) -> Result<TenantSmtp, &'static str> {
+    match text {
+        "none" => Ok(TenantSmtp::Ignored),
+        "public" => Ok(TenantSmtp::Public),
+        "any" => Ok(TenantSmtp::Any),
+        _ => Err("must be none, public or any"),
+    }
 }
 
 fn pooler(text: &str) -> Result<bool, &'static str> {

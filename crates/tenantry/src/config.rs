@@ -7,9 +7,10 @@ use crate::{
     resources,
     scoped::{
         files,
-        mail::{EmlFiles, Mailer},
+        mail::{EmlFiles, Mailer, TenantSmtp},
+        settings::{Groups, Key, Settings},
     },
-    tenant::Isolation,
+    tenant::{Isolation, Plan, Plans},
     users,
 };
 
@@ -53,6 +54,11 @@ pub struct Config {
     pub(crate) personal_columns: Vec<(String, String)>,
     pub(crate) base_host: Option<String>,
     pub(crate) name_servers: Vec<SocketAddr>,
+    pub(crate) settings: Groups,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) plans: Plans,
+    pub(crate) tenant_smtp: TenantSmtp,
+    pub(crate) development: bool,
 }
 
 /// A mailer, which need not say what it is.
@@ -93,6 +99,11 @@ impl Config {
             personal_columns: Vec::new(),
             base_host: None,
             name_servers: Vec::new(),
+            settings: Groups::default(),
+            keys: Vec::new(),
+            plans: Plans::default(),
+            tenant_smtp: TenantSmtp::default(),
+            development: false,
         }
     }
 
@@ -271,6 +282,49 @@ impl Config {
         self.personal_columns = columns
             .map(|(table, name)| (table.into(), name.into()))
             .collect();
+        self
+    }
+
+    /// Registers settings that each tenant has: see [`scoped::settings`](crate::scoped::settings).
+    ///
+    /// # Panics
+    /// When other settings have the name, or it is none.
+    #[must_use]
+    pub fn settings<T: Settings>(mut self) -> Self {
+        self.settings.add::<T>();
+        self
+    }
+
+    /// The keys that tenants' secrets are sealed with: the first seals, all of them open. Unless told
+    /// they are in the file `keys` in the data folder, which is made when a secret is sealed first.
+    /// Several machines need the same.
+    #[must_use]
+    pub fn keys(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.keys = keys.into_iter().collect();
+        self
+    }
+
+    /// Registers a plan that tenants can be on. One whose name is empty holds for those on none; unless
+    /// told that has no limits. Once there are any, a tenant can be put on no other.
+    #[must_use]
+    pub fn plan(mut self, plan: Plan) -> Self {
+        self.plans.add(plan);
+        self
+    }
+
+    /// Which SMTP servers tenants may name, where the application lets them
+    /// ([`MailSettings`](crate::scoped::mail::MailSettings)); those on the internet unless told.
+    #[must_use]
+    pub fn tenant_smtp(mut self, allowed: TenantSmtp) -> Self {
+        self.tenant_smtp = allowed;
+        self
+    }
+
+    /// Says that this is for development: then what was mailed can be
+    /// [read](crate::Tenancy::outbox) by whoever comes. It is not unless told.
+    #[must_use]
+    pub fn development(mut self, development: bool) -> Self {
+        self.development = development;
         self
     }
 

@@ -29,9 +29,10 @@ use crate::{
     scoped::{
         cache::{Cache, CentralCache, Kept, TenantCache},
         files::{Files as FilesOf, Usage},
-        mail::{Mail, Mailer},
+        mail::{Mail, Mailer, TenantMailers},
+        settings::{Groups, Keys, TenantSettings},
     },
-    tenant::{Isolation, Tenant, TenantCode, TenantId},
+    tenant::{Isolation, Plan, Plans, Tenant, TenantCode, TenantId},
     users::{Guard, Passwords},
 };
 
@@ -73,6 +74,11 @@ pub(crate) struct Inner {
     pub(crate) tenant_version: String,
     pub(crate) credential_tables: Vec<String>,
     pub(crate) personal_columns: Vec<(String, String)>,
+    pub(crate) settings: Groups,
+    pub(crate) keys: Keys,
+    pub(crate) plans: Plans,
+    pub(crate) tenant_mailers: TenantMailers,
+    pub(crate) development: bool,
     /// Tenants whose migrations were begun because somebody used them.
     pub(crate) migrating: Mutex<HashSet<TenantId>>,
     /// Told when a tenant that was made ahead is taken.
@@ -216,6 +222,11 @@ impl Tenancy {
             central_migrations: config.central_migrations,
             tenant_version: migrations.version(),
             places: Places::new(files, servers, migrations),
+            keys: Keys::new(config.keys, &config.data),
+            settings: config.settings,
+            plans: config.plans,
+            tenant_mailers: TenantMailers::new(config.tenant_smtp),
+            development: config.development,
             data: config.data,
             credential_tables: config.credential_tables,
             personal_columns: config.personal_columns,
@@ -376,14 +387,16 @@ impl Tenancy {
         } else {
             None
         };
-        Permissions::new(policies, overlay, tenant, principal, impersonated)
-            .map_err(|error| failed(error.into()))
+        let permissions = Permissions::new(policies, overlay, tenant, principal, impersonated);
+        Ok(permissions
+            .map_err(|error| failed(error.into()))?
+            .on_plan(self.plan(tenant)))
     }
 
     /// Mail in the tenant's name.
     #[must_use]
     pub fn mail(&self, tenant: &Tenant) -> Mail {
-        Mail::of(tenant, &self.0.mail_address, &self.0.mailer)
+        Mail::of(self, tenant)
     }
 
     /// What is kept for the tenant for a while.
@@ -402,6 +415,25 @@ impl Tenancy {
     #[must_use]
     pub fn files(&self, tenant: &Tenant) -> FilesOf {
         FilesOf::of(self, tenant)
+    }
+
+    /// What the tenant has for what it pays. On a plan that the application has not registered nothing
+    /// is allowed, unless it has registered none at all.
+    #[must_use]
+    pub fn plan(&self, tenant: &Tenant) -> Plan {
+        self.0.plans.get(tenant.plan())
+    }
+
+    /// The names of the plans that the application has registered.
+    #[must_use]
+    pub fn plan_names(&self) -> Vec<&str> {
+        self.0.plans.names()
+    }
+
+    /// The tenant's settings.
+    #[must_use]
+    pub fn settings(&self, tenant: &Tenant) -> TenantSettings {
+        TenantSettings::of(self, tenant)
     }
 
     /// Whether mail is written to files instead of being sent, because the application said nothing

@@ -7,6 +7,7 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{Can, ClientAddress, CurrentUser, Json, Path, Result, Site},
+    tenant::Plan,
     users::{Invitation, Links, NewPerson, Purpose, User},
 };
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use crate::{
     access::{Invite, ManageKeys, STAFF, by},
     mails,
     models::staff::Person,
+    plans,
     validate::{self, Errors},
 };
 
@@ -115,18 +117,23 @@ pub(crate) struct Acceptance {
 }
 
 pub(crate) async fn accept(
+    State(site): State<Site>,
     tenancy: Tenancy,
+    tenant: Tenant,
+    plan: Plan,
     db: TenantDb,
     address: ClientAddress,
     Json(acceptance): Json<Acceptance>,
 ) -> Result<(StatusCode, Json<Person>)> {
-    let user = join(&tenancy, db, address, acceptance).await?;
+    let user = join(&tenancy, &plan, db, address, acceptance).await?;
+    mails::welcome(&tenancy, &tenant, &site, &user);
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 
 /// Makes the account that somebody was invited to have.
 pub(crate) async fn join(
     tenancy: &Tenancy,
+    plan: &Plan,
     db: TenantDb,
     address: ClientAddress,
     acceptance: Acceptance,
@@ -151,6 +158,9 @@ pub(crate) async fn join(
         first_name,
         last_name,
     };
+    // of those who join at this very moment each may be the last
+    let users: i64 = db.query("SELECT count(*) FROM users").scalar().await?;
+    plans::room(plan, users)?;
     let links = Links::on(&db).by(stranger(address));
     Ok(links.accept(tenancy.passwords(), link, person).await?)
 }

@@ -8,6 +8,7 @@ pub(crate) mod invitations;
 pub(crate) mod keys;
 pub(crate) mod operators;
 pub(crate) mod products;
+pub(crate) mod settings;
 pub(crate) mod shop;
 pub(crate) mod shops;
 pub(crate) mod users;

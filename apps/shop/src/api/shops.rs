@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     access::OWNER,
+    mails,
     models::staff::Person,
     validate::{self, Errors},
 };
@@ -51,7 +52,7 @@ pub(crate) async fn create(
     State(site): State<Site>,
     Json(new): Json<NewShop>,
 ) -> Result<Response> {
-    let (tenant, owner) = open_shop(&tenancy, new).await?;
+    let (tenant, owner) = open_shop(&tenancy, &site, new).await?;
     let url = site.tenant_url(&tenant);
     let created = CreatedShop {
         id: *tenant.id().as_uuid(),
@@ -69,19 +70,25 @@ pub(crate) async fn create(
 }
 
 /// Makes the shop with its owner, or nothing.
-pub(crate) async fn open_shop(tenancy: &Tenancy, new: NewShop) -> Result<(Tenant, User)> {
+pub(crate) async fn open_shop(
+    tenancy: &Tenancy,
+    site: &Site,
+    new: NewShop,
+) -> Result<(Tenant, User)> {
     let (code, name, owner) = validated(new)?;
     // before anything is made: hashing takes long, and whoever floods it should leave no trace
     if tenancy.tenant(&code).await?.is_some() {
         return Err(LifecycleError::CodeTaken.into());
     }
     let hash = tenancy.passwords().hash(&owner.password).await?;
-    tenancy
+    let (tenant, owner) = tenancy
         .create_with(NewTenant::new(code, name), |mut db| async move {
             Ok(Users::on(&mut db).create_hashed(owner, hash).await?)
         })
         .await
-        .map_err(Problem::from)
+        .map_err(Problem::from)?;
+    mails::welcome(tenancy, &tenant, site, &owner);
+    Ok((tenant, owner))
 }
 
 fn validated(new: NewShop) -> Result<(TenantCode, String, NewUser)> {

@@ -2,19 +2,22 @@
 
 use crate::{
     access::{ADMIN, CreatePerson, DeletePerson, OWNER, STAFF, UpdatePerson, acting},
+    mails,
     models::staff::{Person, lock_owners, require_an_owner},
+    plans::{self, Counted},
     validate::{self, Errors},
 };
 use axum::{
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use tenantry::{
-    Tenancy,
+    Tenancy, Tenant,
     db::TenantDb,
     policy::Permissions,
-    routing::{Action, Can, ClientAddress, CurrentUser, Json, Result},
+    routing::{Action, Can, ClientAddress, CurrentUser, Json, Problem, Result, Site},
     users::{Audit, Event, NewUser, User, UserChange, Users},
 };
 
@@ -40,9 +43,10 @@ pub(crate) struct PersonChange {
 
 pub(crate) async fn create(
     can: Can<CreatePerson>,
+    State(site): State<Site>,
     current: CurrentUser,
     tenancy: Tenancy,
-    db: TenantDb,
+    tenant: Tenant,
     address: ClientAddress,
     Json(new): Json<NewPerson>,
 ) -> Result<Response> {
@@ -68,12 +72,14 @@ pub(crate) async fn create(
         role,
     };
     let hash = tenancy.passwords().hash(&new.password).await?;
-    let mut tx = db.begin();
+    let mut tx = can.db.begin();
     let user = Users::on(&mut tx).create_hashed(new, hash).await?;
+    plans::require::<Problem>(&mut tx, can.permissions.plan(), Counted::Users).await?;
     let event = acting(Event::new("user-created", &current.user), &current);
     let event = event.about_user(&user).detail(&user.role);
     Audit::on(&mut tx).record(event.from(address.0)).await?;
     tx.commit().await?;
+    mails::welcome(&tenancy, &tenant, &site, &user);
     let location = [(header::LOCATION, format!("/api/users/{}", user.id))];
     Ok((StatusCode::CREATED, location, Json(Person::from(user))).into_response())
 }

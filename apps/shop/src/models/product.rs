@@ -12,7 +12,11 @@ use tenantry::{
 };
 use uuid::Uuid;
 
-use crate::{amount::Amount, validate};
+use crate::{
+    amount::Amount,
+    plans::{self, Counted},
+    validate,
+};
 
 /// Something a shop sells.
 #[derive(Debug, Clone, Serialize, FromRow)]
@@ -151,12 +155,16 @@ impl Writable for Product {
         error.into()
     }
 
-    /// The log tells when an operator does it in somebody's place.
+    /// There are no more than the plan allows; and the log tells when an operator does it in somebody's
+    /// place.
     async fn written(
         tx: &mut TenantTx,
         what: Written<'_, Self>,
         by: &Permissions,
     ) -> Result<(), ResourceError> {
+        if let Written::Created(_) = what {
+            plans::require::<ResourceError>(tx, by.plan(), Counted::Products).await?;
+        }
         if !by.is_impersonated() {
             return Ok(());
         }

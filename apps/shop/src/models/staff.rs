@@ -73,7 +73,7 @@ impl Resource for Person {
 }
 
 /// Lets no other transaction take an owner until this one has ended.
-pub(crate) async fn lock_owners(on: &mut impl Executor<TenantScope>) -> Result<(), Problem> {
+pub(crate) async fn lock_owners(on: &mut impl Executor<TenantScope>) -> Result<(), DbError> {
     on.query("UPDATE users SET role = role WHERE role = $1")
         .bind(OWNER)
         .execute()

@@ -46,7 +46,7 @@ pub(crate) async fn create(
             last_name: String::new(),
         },
     };
-    match open_shop(&tenancy, new).await {
+    match open_shop(&tenancy, &site, new).await {
         Ok((tenant, owner)) => html(
             StatusCode::CREATED,
             &Created {

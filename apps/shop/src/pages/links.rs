@@ -6,6 +6,7 @@ use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
     routing::{ClientAddress, Form, Problem, Query, Result, Site},
+    tenant::Plan,
     users::{Links, Purpose},
 };
 
@@ -15,6 +16,7 @@ use crate::{
         account,
         invitations::{self, Acceptance},
     },
+    mails,
     views::{FieldErrors, Step, StepForm},
 };
 
@@ -207,21 +209,28 @@ pub(crate) async fn invited(
 }
 
 pub(crate) async fn join(
+    State(site): State<Site>,
     tenancy: Tenancy,
     tenant: Tenant,
+    plan: Plan,
     db: TenantDb,
     address: ClientAddress,
     Form(acceptance): Form<Acceptance>,
 ) -> Result<Response> {
     let (link, first_name) = (acceptance.link.clone(), acceptance.first_name.clone());
-    if let Err(problem) = invitations::join(&tenancy, db.clone(), address, acceptance).await {
-        let (status, errors) = match refused(problem) {
-            Ok(refused) => refused,
-            Err(problem) => return over(problem, &tenant, &db, ASK_TO_BE_ASKED, None).await,
-        };
-        let form = invitation_form(link, first_name, errors);
-        return page(status, &tenant, &db, INVITED, Some(form)).await;
-    }
+    let joined = invitations::join(&tenancy, &plan, db.clone(), address, acceptance).await;
+    let user = match joined {
+        Ok(user) => user,
+        Err(problem) => {
+            let (status, errors) = match refused(problem) {
+                Ok(refused) => refused,
+                Err(problem) => return over(problem, &tenant, &db, ASK_TO_BE_ASKED, None).await,
+            };
+            let form = invitation_form(link, first_name, errors);
+            return page(status, &tenant, &db, INVITED, Some(form)).await;
+        }
+    };
+    mails::welcome(&tenancy, &tenant, &site, &user);
     let done = (
         "Welcome",
         "You can sign in now, with the address this was mailed to.",

@@ -1,6 +1,7 @@
 //! The pages that people see: rendered here, without scripts.
 
 pub(crate) mod assets;
+pub(crate) mod dev_mail;
 pub(crate) mod landing;
 pub(crate) mod links;
 pub(crate) mod products;

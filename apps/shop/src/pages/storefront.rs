@@ -9,13 +9,13 @@ use tenantry::{
     db::TenantDb,
     policy::Permissions,
     resources::{self, Wanted},
-    routing::{CurrentUser, Query, Result},
+    routing::{CurrentUser, Query, Result, Setting},
 };
 use uuid::Uuid;
 
 use super::{html, shop_view, viewer};
 use crate::{
-    models::product::Product,
+    models::{front::Front, product::Product},
     views::{ProductView, Storefront},
 };
 
@@ -32,6 +32,7 @@ pub(crate) async fn show(
     db: TenantDb,
     current: Option<CurrentUser>,
     permissions: Permissions,
+    Setting(front): Setting<Front>,
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
     let mut wanted = Wanted::default();
@@ -41,12 +42,13 @@ pub(crate) async fn show(
     let page = resources::page::<Product>(&db, &permissions, &(), &wanted).await?;
     let names = first_names(&db).await?;
     let storefront = Storefront {
+        announcement: front.announcement,
         shop: shop_view(&tenant, &db).await?,
         viewer: current.map(|current| viewer(&current, &permissions)),
         products: page
             .items
             .into_iter()
-            .map(|product| shown(product, &names))
+            .map(|product| shown(product, &names, front.show_prices))
             .collect(),
         query: wanted.q.unwrap_or_default(),
         next: page.next,
@@ -54,12 +56,12 @@ pub(crate) async fn show(
     html(StatusCode::OK, &storefront)
 }
 
-fn shown(product: Product, names: &HashMap<Uuid, String>) -> ProductView {
+fn shown(product: Product, names: &HashMap<Uuid, String>, price: bool) -> ProductView {
     ProductView {
         id: product.id.to_string(),
         name: product.name,
         code: product.code,
-        price: Some(product.price.to_string()),
+        price: price.then(|| product.price.to_string()),
         added_by: product.added_by.and_then(|id| names.get(&id).cloned()),
         added_on: product.added_on.format("%-d %B %Y").to_string(),
         picture: product.picture.map(|version| version.to_string()),

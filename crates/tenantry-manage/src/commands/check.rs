@@ -139,6 +139,9 @@ async fn look(
     );
     for tenant in &tenants {
         findings.push(look_at(tenancy, tenant, app).await);
+        if pending.is_empty() {
+            findings.extend(look_at_settings(tenancy, tenant, app).await?);
+        }
     }
     if deep && pending.is_empty() {
         let orphans = tenancy.orphans().await.map_err(Error::Catalog)?;
@@ -155,6 +158,34 @@ async fn look(
             };
             problem("orphans", format!("of nobody: {}", orphan.what), mend)
         }));
+    }
+    Ok(findings)
+}
+
+/// What is wrong with a tenant's settings and plan.
+async fn look_at_settings(
+    tenancy: &Tenancy,
+    tenant: &Tenant,
+    app: &str,
+) -> Result<Vec<Finding>, Error> {
+    let code = tenant.code();
+    let shown = tenancy.settings(tenant).shown().await;
+    let shown = shown.map_err(|error| Error::settings(code, error))?;
+    let broken = shown.into_iter().filter_map(|group| {
+        let mend = format!(
+            "{app} tenant settings {code} set, or reset {}; where a key is missing, bring it back",
+            group.name
+        );
+        Some(problem(code.as_str(), group.error?, mend))
+    });
+    let mut findings: Vec<Finding> = broken.collect();
+    if !tenancy.plan(tenant).is_known() {
+        let plans = tenancy.plan_names().join(", ");
+        findings.push(problem(
+            code.as_str(),
+            format!("it is on the plan {:?}, which nobody knows", tenant.plan()),
+            format!("{app} tenant plan {code} PLAN, with one of: {plans}"),
+        ));
     }
     Ok(findings)
 }

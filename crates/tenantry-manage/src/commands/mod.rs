@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod console;
 mod demo;
+mod keys;
 mod migrate;
 mod policy;
 mod run;
@@ -62,6 +63,9 @@ Examples:
     /// Make, list and disable the operators: those who run the deployment
     #[command(subcommand)]
     Console(console::Command),
+    /// Look after the keys that tenants' secrets are sealed with
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Look at who may do what: check the policies, list them, explain a decision
     #[command(subcommand)]
     Policy(policy::Command),
@@ -122,6 +126,12 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
         Command::Console(command) => {
             let tenancy = context.open::<A>().await?;
             let done = console::run::<A>(command, &tenancy).await;
+            tenancy.close();
+            done
+        }
+        Command::Keys(command) => {
+            let tenancy = context.open_for::<A>(command.only_looks()).await?;
+            let done = keys::run(command, &tenancy).await;
             tenancy.close();
             done
         }

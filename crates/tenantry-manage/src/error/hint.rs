@@ -6,6 +6,7 @@ use tenantry::{
     domains::DomainError,
     lifecycle::{ArchiveError, LifecycleError, backup::BackupError},
     policy::NotExplained,
+    scoped::settings::{KeyError, SettingsError},
 };
 
 use crate::{Error, settings::Key};
@@ -77,6 +78,25 @@ impl Error {
                 source: LifecycleError::NoPlace(_),
                 ..
             } => "--isolation and --server say where; other than files need --database-url".into(),
+            Self::Settings {
+                source: SettingsError::NoGroup(_) | SettingsError::NoField { .. },
+                code,
+            } => format!("`{app} tenant settings {code}` tells which there are"),
+            Self::Settings {
+                source: SettingsError::Secret { .. },
+                ..
+            }
+            | Self::NotSealed(_) => format!(
+                "bring back the key: the file keys, or {} in the environment; or set it anew",
+                Key::Sealing.environment(app)
+            ),
+            Self::SecretOnLine(_) => "--stdin reads it from a pipe or a file".into(),
+            Self::Keys(SettingsError::Keys(KeyError::InUse(_))) => {
+                format!("`{app} keys rotate` seals them with the first")
+            }
+            Self::Keys(SettingsError::Keys(KeyError::NotOurs)) => {
+                format!("they are in {}", Key::Sealing.environment(app))
+            }
             Self::Backup(BackupError::Exists(_)) => "name a folder that is not there yet".into(),
             Self::Backup(BackupError::NotEmpty) => format!(
                 "`{app} restore DIR --data PLACE` restores it elsewhere, --tenant one tenant of it"

@@ -32,6 +32,9 @@ struct Entries {
     name_servers: Option<String>,
     pending: Option<String>,
     profile: Option<String>,
+    key: Option<String>,
+    smtp_url: Option<String>,
+    tenant_smtp: Option<String>,
 }
 
 impl File {
@@ -77,6 +80,9 @@ impl File {
             Key::NameServers => self.entries.name_servers.as_ref(),
             Key::Pending => self.entries.pending.as_ref(),
             Key::Profile => self.entries.profile.as_ref(),
+            Key::Sealing => self.entries.key.as_ref(),
+            Key::SmtpUrl => self.entries.smtp_url.as_ref(),
+            Key::TenantSmtp => self.entries.tenant_smtp.as_ref(),
         }
     }
 }

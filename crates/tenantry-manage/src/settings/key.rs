@@ -21,10 +21,13 @@ pub(crate) enum Key {
     NameServers,
     Pending,
     Profile,
+    Sealing,
+    SmtpUrl,
+    TenantSmtp,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -37,6 +40,9 @@ impl Key {
         Self::NameServers,
         Self::Pending,
         Self::Profile,
+        Self::Sealing,
+        Self::SmtpUrl,
+        Self::TenantSmtp,
     ];
 
     /// Its name as a flag and in a settings file.
@@ -54,6 +60,9 @@ impl Key {
             Self::NameServers => "name-servers",
             Self::Pending => "pending",
             Self::Profile => "profile",
+            Self::Sealing => "key",
+            Self::SmtpUrl => "smtp-url",
+            Self::TenantSmtp => "tenant-smtp",
         }
     }
 
@@ -90,6 +99,7 @@ impl fmt::Display for Origin {
 pub(super) struct Found {
     value: OsString,
     pub(super) origin: Origin,
+    is_secret: bool,
 }
 
 impl Found {
@@ -97,6 +107,15 @@ impl Found {
         Self {
             value: value.into(),
             origin,
+            is_secret: false,
+        }
+    }
+
+    /// The same, which is not told when it is refused.
+    pub(super) fn secret(self) -> Self {
+        Self {
+            is_secret: true,
+            ..self
         }
     }
 
@@ -121,7 +140,10 @@ impl Found {
     fn refused(&self, reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Setting {
             origin: self.origin.clone(),
-            given: Path::new(&self.value).display().to_string(),
+            given: match self.is_secret {
+                true => "(hidden)".into(),
+                false => Path::new(&self.value).display().to_string(),
+            },
             reason: reason.into(),
         }
     }

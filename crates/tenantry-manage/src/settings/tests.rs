@@ -35,6 +35,9 @@ fn without_anything_the_defaults_hold() {
         name_servers: Vec::new(),
         pending: 0,
         profile: Profile::Development,
+        keys: Vec::new(),
+        smtp: None,
+        tenant_smtp: TenantSmtp::Ignored,
     };
     assert_eq!(gather(&[], &[], "").unwrap(), expected);
 }
@@ -70,6 +73,17 @@ fn what_is_wrong_is_told_with_where_it_stands() {
     assert!(told(&[], &[("SHOP_PROFILE", "prod")], "").starts_with("SHOP_PROFILE \"prod\""));
     assert!(told(&[], &[], "isolation = 'row'").starts_with("isolation in shop.toml \"row\""));
     assert!(told(&[], &[("DATABASE_URL", "mysql://")], "").contains("DATABASE_URL"));
+    let url = "smtps://user:hunter2@";
+    let smtp = told(&[], &[("SHOP_SMTP_URL", url)], "");
+    assert!(
+        smtp.starts_with("SHOP_SMTP_URL") && !smtp.contains("hunter2"),
+        "{smtp}"
+    );
+    let key = told(&[], &[("SHOP_KEY", "hunter2")], "");
+    assert!(
+        key.starts_with("SHOP_KEY") && !key.contains("hunter2"),
+        "{key}"
+    );
     assert!(told(&[], &[], "dta = 'x'").contains("unknown field `dta`"));
 }
 

@@ -9,6 +9,7 @@ mod domains;
 mod operations;
 mod restores;
 pub(crate) mod schema;
+mod settings;
 mod store;
 mod watch;
 
@@ -17,6 +18,8 @@ use std::sync::Arc;
 use cache::{Cache, LIFE, SHORT_LIFE};
 pub(crate) use domains::Claimed;
 pub(crate) use operations::{Deletion, Move};
+use settings::Remembered;
+pub(crate) use settings::{Kept, KeptGroups, KeptOf};
 pub(crate) use store::{Change, Store};
 pub(crate) use watch::{INTERVAL, Listener, listen, watch};
 
@@ -28,14 +31,17 @@ use crate::{
 pub(crate) struct Catalog {
     store: Store,
     cache: Cache,
+    settings: Remembered,
 }
 
 impl Catalog {
     /// The catalog in `store`; what other processes change there is heard of, or it is not.
     pub(crate) fn new(store: Store, heard: bool) -> Arc<Self> {
+        let life = if heard { LIFE } else { SHORT_LIFE };
         Arc::new(Self {
             store,
-            cache: Cache::new(if heard { LIFE } else { SHORT_LIFE }),
+            cache: Cache::new(life),
+            settings: Remembered::new(life),
         })
     }
 
@@ -87,12 +93,23 @@ impl Catalog {
         self.cache.forget(id, word);
     }
 
+    /// What a tenant has said of its settings.
+    pub(crate) async fn settings(&self, id: TenantId) -> Result<KeptGroups, DbError> {
+        self.settings.get(&self.store, id).await
+    }
+
+    pub(crate) fn forget_settings(&self, id: TenantId) {
+        self.settings.forget(id);
+    }
+
     pub(crate) fn forget_all(&self) {
         self.cache.forget_all();
+        self.settings.forget_all();
     }
 
     /// Whether changes are heard of. While they are not, nothing is answered from memory.
     pub(crate) fn set_hearing(&self, hearing: bool) {
         self.cache.set_trusted(hearing);
+        self.settings.set_trusted(hearing);
     }
 }

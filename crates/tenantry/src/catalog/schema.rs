@@ -442,6 +442,49 @@ const PENDING: &str = "
 CREATE INDEX tenantry_tenants_pending ON tenantry_tenants (id) WHERE status = 'pending';
 ";
 
+/// What tenants have said of their settings, each group a JSON object. Whoever follows the changes is
+/// told the tenant, and no code: its record is what it was.
+const SETTINGS_SQLITE: &str = "
+CREATE TABLE tenantry_settings (
+    tenant_id TEXT NOT NULL REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    version TEXT NOT NULL,
+    changed_at TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, name)
+) STRICT;
+CREATE TRIGGER tenantry_settings_inserted AFTER INSERT ON tenantry_settings BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (new.tenant_id, '');
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+CREATE TRIGGER tenantry_settings_updated AFTER UPDATE ON tenantry_settings BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (new.tenant_id, '');
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+CREATE TRIGGER tenantry_settings_deleted AFTER DELETE ON tenantry_settings BEGIN
+    INSERT INTO tenantry_changes (tenant_id, code) VALUES (old.tenant_id, '');
+    DELETE FROM tenantry_changes WHERE seq <= last_insert_rowid() - 10000;
+END;
+";
+
+const SETTINGS_POSTGRES: &str = "
+CREATE TABLE tenantry_settings (
+    tenant_id uuid NOT NULL REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    name text NOT NULL,
+    value text NOT NULL,
+    version uuid NOT NULL,
+    changed_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, name)
+);
+CREATE FUNCTION tenantry_tell_settings() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('tenantry', coalesce(new.tenant_id, old.tenant_id) || ' ');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER tenantry_settings_changed AFTER INSERT OR UPDATE OR DELETE
+    ON tenantry_settings FOR EACH ROW EXECUTE FUNCTION tenantry_tell_settings();
+";
+
 /// The catalog in the central SQLite file.
 pub(crate) fn sqlite() -> Migrations {
     Migrations::new()
@@ -456,6 +499,7 @@ pub(crate) fn sqlite() -> Migrations {
         .sql("tenantry_0008_restores", RESTORES)
         .sql("tenantry_0009_pending", PENDING)
         .sql("tenantry_0010_domains", domains::SQLITE)
+        .sql("tenantry_0011_settings", SETTINGS_SQLITE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -475,4 +519,5 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0008_restores", RESTORES)
         .sql("tenantry_0009_pending", PENDING)
         .sql("tenantry_0010_domains", domains::POSTGRES)
+        .sql("tenantry_0011_settings", SETTINGS_POSTGRES)
 }

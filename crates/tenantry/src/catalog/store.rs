@@ -35,7 +35,9 @@ fn bind_all<'q>(query: Query<'q>, ids: &[TenantId]) -> Query<'q> {
 }
 
 fn insert_sql() -> String {
-    format!("INSERT INTO tenantry_tenants ({OWN_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+    format!(
+        "INSERT INTO tenantry_tenants ({OWN_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    )
 }
 
 fn insertion<'q>(query: Query<'q>, tenant: &Tenant) -> Query<'q> {

@@ -55,9 +55,10 @@ async fn follow(tenancy: &Inner, seen: i64) -> Result<i64, DbError> {
 }
 
 /// Forgets what was known of a tenant, by its code or a domain, and lets go of its place if it is
-/// gone or elsewhere.
+/// gone or elsewhere. A change of its settings names neither.
 async fn changed(tenancy: &Inner, id: TenantId, word: &str) -> Result<(), DbError> {
     tenancy.catalog.forget(id, word);
+    tenancy.catalog.forget_settings(id);
     if tenancy.places.is_open(id) {
         let now = tenancy.catalog.store().by_id(id).await?;
         tenancy.places.follow(id, now.as_ref());

@@ -3,6 +3,7 @@
 //! The format is described in `docs/archive.md`.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
@@ -18,13 +19,14 @@ use crate::{
         DbError,
         transfer::{Cell, Kind, LoadError},
     },
-    scoped::files::FileName,
+    scoped::{files::FileName, settings::Fields},
     tenant::TenantId,
 };
 
 const FORMAT: &str = "tenantry";
-/// The latest that is read. One without files is of version 1.
-const VERSION: u32 = 2;
+/// The latest that is read: one with settings. One with files and without settings is of version 2,
+/// one without both of version 1.
+const VERSION: u32 = 3;
 
 /// How much of a file is on a line.
 const PIECE: usize = 192 * 1024;
@@ -78,6 +80,9 @@ pub(super) struct Head {
     pub(super) tenant: Who,
     pub(super) schema_version: String,
     pub(super) anonymised: bool,
+    /// What the tenant has said of its settings, but for secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) settings: BTreeMap<String, Fields>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -95,12 +100,26 @@ impl Head {
             tenant,
             schema_version: schema_version.into(),
             anonymised,
+            settings: BTreeMap::new(),
         }
     }
 
     /// Of an archive with files.
     pub(super) fn with_files(self) -> Self {
-        Self { version: 2, ..self }
+        let version = self.version.max(2);
+        Self { version, ..self }
+    }
+
+    /// Of an archive with settings, if there are any.
+    pub(super) fn with_settings(self, settings: BTreeMap<String, Fields>) -> Self {
+        if settings.is_empty() {
+            return self;
+        }
+        Self {
+            version: 3,
+            settings,
+            ..self
+        }
     }
 }
 

@@ -46,11 +46,19 @@ impl Tenancy {
         self.change(tenant, Change::Name(name)).await
     }
 
-    /// Puts a tenant on a plan, which policies can ask for. Any word; empty for none.
+    /// Puts a tenant on a plan, which policies can ask for: one of those that the application has
+    /// [registered](crate::Config::plan), or any word where it has none. Empty for none.
     ///
     /// # Errors
+    /// [`LifecycleError::NoPlan`];
     /// [`LifecycleError::NotPossible`] when it is not there.
     pub async fn set_plan(&self, tenant: &Tenant, plan: &str) -> Result<(), LifecycleError> {
+        if !self.0.plans.has(plan) {
+            return Err(LifecycleError::NoPlan {
+                given: plan.into(),
+                known: self.plan_names().into_iter().map(Into::into).collect(),
+            });
+        }
         self.change(tenant, Change::Plan(plan)).await
     }
 

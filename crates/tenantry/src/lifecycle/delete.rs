@@ -85,6 +85,9 @@ pub struct Removed {
     /// How many domains it had claimed, which are anybody's again.
     #[serde(default)]
     pub domains: u64,
+    /// Of how many groups of settings it had said something.
+    #[serde(default)]
+    pub settings: u64,
     /// Where its database was.
     pub place: String,
 }
@@ -237,6 +240,7 @@ impl Tenancy {
             transfer::counts(&self.0.places.handle(tenant)?).await
         };
         let files = super::folders::count(&self.0, tenant.id()).await;
+        let settings = self.0.catalog.store().settings_of(tenant.id()).await;
         Removed {
             rows: rows.await.ok(),
             bytes: self.size(tenant).await.ok().flatten(),
@@ -249,6 +253,7 @@ impl Tenancy {
                 .domains(tenant.id())
                 .await
                 .map_or(0, |domains| domains.len() as u64),
+            settings: settings.map_or(0, |all| all.len() as u64),
             place: self.location(tenant),
         }
     }

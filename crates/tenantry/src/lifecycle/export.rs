@@ -20,7 +20,7 @@ use crate::{
         TenantDb,
         transfer::{Cell, Item, Loader, Selection},
     },
-    scoped::files::FileName,
+    scoped::{files::FileName, settings::without_secrets},
     tenant::{Tenant, TenantCode, TenantId},
 };
 
@@ -72,7 +72,8 @@ impl Tenancy {
     /// Writes a tenant into an archive, as it is at one moment, while it goes on. The archive can be
     /// brought [into](Self::import) any deployment of the program, with any isolation. It has the
     /// people with their passwords' hashes, but nothing else that lets anybody in; and the tenant's
-    /// files, as they are just after that moment, unless it is to tell nobody's.
+    /// files, and its settings without their secrets, as they are just after that moment, unless it is
+    /// to tell nobody's.
     ///
     /// The file appears under its name when it is whole.
     ///
@@ -111,6 +112,11 @@ impl Tenancy {
         if !files.is_empty() {
             head = head.with_files();
         }
+        // nor what a setting tells
+        if !how.anonymise {
+            let settings = self.0.catalog.store().settings_of(tenant.id()).await?;
+            head = head.with_settings(without_secrets(settings));
+        }
         let others = how
             .anonymise
             .then(|| Pseudonyms::of(&self.0.personal_columns));
@@ -146,12 +152,16 @@ impl Tenancy {
         let new = placed(NewTenant::new(code, head.tenant.name));
         let without = self.0.credentials();
         let data = self.0.data.clone();
+        let inner = self.0.clone();
+        // whatever the archive has
+        let settings = without_secrets(head.settings);
         let loading = move |made: Tenant, db: TenantDb| async move {
             let keep: Keep = Box::new(move |table, _, _| !without.contains(table));
             let files = FilesOf::new(data, made.id());
             load(reader, &db, keep, files)
                 .await
                 .map_err(SeedError::from)?;
+            inner.bring_settings(made.id(), &settings).await?;
             crate::failpoint::failpoint("import.loaded");
             Ok(())
         };

@@ -48,6 +48,14 @@ pub enum LifecycleError {
     /// The deployment has no such place for tenants.
     #[error("there is no place for a tenant with isolation {} on server {}", .0.isolation, .0.server)]
     NoPlace(Placement),
+    /// The application has no such plan.
+    #[error("there is no plan {given:?}; there are: {}", known.join(", "))]
+    NoPlan {
+        /// The word that was given.
+        given: String,
+        /// The plans that there are.
+        known: Vec<String>,
+    },
     /// Another process is making or erasing that tenant at this moment.
     #[error("another operation on the tenant is under way")]
     UnderWay,

@@ -1,6 +1,6 @@
 //! A tenant's rows, from one place into another.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::Receiver;
@@ -12,7 +12,8 @@ use crate::{
         DbError, TenantDb,
         transfer::{self, Cell, Item, LoadError, Loader, Selection, Structure, Whose},
     },
-    tenant::Tenant,
+    scoped::settings::{Fields, without_secrets},
+    tenant::{Tenant, TenantId},
 };
 
 /// What lets somebody in, and is given to one tenant alone: whoever has a token of one tenant has
@@ -32,7 +33,8 @@ pub(super) const CREDENTIALS: &[&str] = &[
 impl Tenancy {
     /// Makes a tenant with the data of another, as that is at one moment: every row with its id,
     /// but nothing that lets anybody in (tokens, sessions, keys, mailed links); and with its files,
-    /// as they are just after. Its domains stay its own. The other goes on meanwhile.
+    /// and its settings without their secrets, as they are just after. Its domains stay its own. The
+    /// other goes on meanwhile.
     ///
     /// # Errors
     /// As [`create_with`](Self::create_with).
@@ -51,6 +53,9 @@ impl Tenancy {
         let copying = move |made: Tenant, db: TenantDb| async move {
             copy(&snapshot, &db, selection).await?;
             folders::copy_own(&tenancy.0, from, made.id()).await?;
+            let store = tenancy.0.catalog.store();
+            let settings = without_secrets(store.settings_of(from).await?);
+            tenancy.0.bring_settings(made.id(), &settings).await?;
             crate::failpoint::failpoint("clone.copied");
             Ok(())
         };
@@ -60,6 +65,21 @@ impl Tenancy {
 }
 
 impl crate::tenancy::Inner {
+    /// Gives a tenant that is being made settings as they were kept elsewhere.
+    pub(super) async fn bring_settings(
+        &self,
+        id: TenantId,
+        settings: &BTreeMap<String, Fields>,
+    ) -> Result<(), DbError> {
+        let store = self.catalog.store();
+        for (name, fields) in settings {
+            let text = serde_json::Value::Object(fields.clone()).to_string();
+            store.put_setting(id, name, &text, None).await?;
+        }
+        self.catalog.forget_settings(id);
+        Ok(())
+    }
+
     /// The tables of what lets somebody in, the library's and the application's.
     pub(super) fn credentials(&self) -> HashSet<String> {
         let ours = CREDENTIALS.iter().map(|table| (*table).to_owned());

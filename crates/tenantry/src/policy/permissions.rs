@@ -14,7 +14,11 @@ use super::{
     Compiled, Filter, Kind, Object, Overlay, Parent, Policies, Principal, attribute, filter::Known,
     object::Node, translate::Operand,
 };
-use crate::{db::Value, tenant::Tenant, users::By};
+use crate::{
+    db::Value,
+    tenant::{Plan, Tenant},
+    users::By,
+};
 
 /// What somebody may do in a tenant: made for one request, from the tenant and whoever asks.
 #[derive(Clone)]
@@ -34,6 +38,7 @@ struct Inner {
     /// Of what writes nothing.
     context: Context,
     by: By,
+    plan: Plan,
     authorizer: Authorizer,
 }
 
@@ -119,6 +124,7 @@ impl Permissions {
             impersonated,
             context,
             by: By::default(),
+            plan: Plan::default(),
             authorizer: Authorizer::new(),
         })))
     }
@@ -134,6 +140,19 @@ impl Permissions {
             // of one that is already in use nothing is changed
             None => self,
         }
+    }
+
+    pub(crate) fn on_plan(mut self, plan: Plan) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.plan = plan;
+        }
+        self
+    }
+
+    /// What the tenant has for what it pays.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
     }
 
     /// Who asks and from where, for what is written down of what they do.

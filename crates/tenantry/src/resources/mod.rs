@@ -30,6 +30,7 @@ use crate::{
     db::{DbError, FromRow, TenantDb},
     migrate::Migrations,
     policy::{Explained, Object, Permissions, Policies, PolicyError, Refused},
+    tenant::PlanLimit,
 };
 
 pub(crate) fn migrations() -> Migrations {
@@ -81,6 +82,9 @@ pub enum ResourceError {
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// The tenant's plan does not allow it.
+    #[error(transparent)]
+    Plan(#[from] PlanLimit),
     /// The database failed, or there is no such object.
     #[error(transparent)]
     Db(#[from] DbError),

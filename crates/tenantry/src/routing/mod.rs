@@ -37,6 +37,7 @@ mod resolver;
 pub mod resource;
 mod routes;
 mod session;
+mod settings;
 mod site;
 
 pub use account_session::AccountSession;
@@ -50,6 +51,7 @@ pub use proxy::{Proxies, ProxyError};
 pub use resolver::Resolvers;
 pub use routes::{Kind, RouteInfo, Routes};
 pub use session::{BrowserSession, Impersonated};
+pub use settings::{Feature, Has, Setting};
 pub use site::Site;
 
 /// What a handler returns.

@@ -296,6 +296,7 @@ impl From<ResourceError> for Problem {
                 "idempotency-key-reused",
                 "That Idempotency-Key was used for another request.",
             ),
+            ResourceError::Plan(limit) => limit.into(),
             ResourceError::Db(error) => error.into(),
         }
     }

@@ -3,3 +3,4 @@
 pub mod cache;
 pub mod files;
 pub mod mail;
+pub mod settings;

@@ -6,6 +6,7 @@ mod code;
 mod domain;
 mod id;
 mod placement;
+mod plan;
 mod record;
 mod status;
 
@@ -14,6 +15,8 @@ pub(crate) use domain::is_within;
 pub use domain::{DomainName, DomainNameError};
 pub use id::TenantId;
 pub use placement::{Isolation, Placement};
+pub(crate) use plan::Plans;
+pub use plan::{Plan, PlanLimit};
 pub(crate) use record::Record;
 pub use record::Tenant;
 pub use status::TenantStatus;

@@ -34,6 +34,11 @@ impl TenantStatus {
         Self::VISIBLE.contains(&self)
     }
 
+    /// Whether there is no such tenant any more, though it may be brought back.
+    pub(crate) fn is_gone(self) -> bool {
+        matches!(self, Self::Deleted | Self::Deleting)
+    }
+
     /// Whether somebody is at work on a tenant with this status, or was when it died.
     pub(crate) fn is_unfinished(self) -> bool {
         matches!(self, Self::Creating | Self::Deleting)

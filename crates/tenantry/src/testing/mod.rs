@@ -17,10 +17,14 @@
 //! ```
 
 pub mod conformance;
+mod leaks;
 mod names;
 mod place;
 mod postgres;
+mod smtp;
 
+pub use leaks::files_with;
 pub use names::NameServer;
 pub use place::Place;
 pub use postgres::Postgres;
+pub use smtp::{Received, SmtpSink};

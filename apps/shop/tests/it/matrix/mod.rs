@@ -19,7 +19,7 @@ use self::table::{
 
 use crate::support::{
     A_SECOND, Answer, Client, PASSWORD, Pass, Payload, Person, Place, Server, Shop, link_in_mail,
-    png, publish, shared, text, unique, until,
+    mail_with, png, publish, shared, text, unique, until,
 };
 
 /// What the owner is signed in with, for those who are refused before anybody looks at it.
@@ -50,6 +50,11 @@ async fn operator(server: &std::sync::Arc<Server>) -> Client {
     server
         .central()
         .bearer(&text(&answer.is(200).json()["token"]))
+}
+
+/// Whether the central host and a tenant's have a route of that path.
+fn is_on_both(entry: &Entry) -> bool {
+    matches!(entry.path, "/" | "/dev/mail" | "/dev/mail/{id}")
 }
 
 #[test]
@@ -133,7 +138,9 @@ impl Neighbours {
             Of::User => ("/api/users", user(&self.ours, word)),
             Of::Key => ("/api/keys", key(&self.ours, word)),
             Of::Claim | Of::Domain => ("/api/domains", domain(word)),
-            Of::Invitation | Of::InvitationLink => ("/api/invitations", invitation(word)),
+            Of::Invitation | Of::InvitationLink | Of::Mail => {
+                ("/api/invitations", invitation(word))
+            }
             _ => return self.credential(we, of, &person.email).await,
         };
         let made = we.send("POST", path, new).await.is(201).json();
@@ -151,6 +158,7 @@ impl Neighbours {
         let id = match of {
             Of::Claim | Of::Domain => text(&made["host"]),
             Of::InvitationLink => link_in_mail(&self.ours, &format!("{word}@example.com")).await,
+            Of::Mail => mail_with(&self.ours, &format!("{word}@example.com")).await,
             _ => text(&made["id"]),
         };
         Object {
@@ -405,10 +413,9 @@ async fn a_tenants_routes_are_nowhere_without_it() {
             entry.refused(&answer, 404, "tenant-not-found");
         }
     }
-    let on_both = |entry: &Entry| entry.kind == Kind::Tenant && entry.path == "/";
     for entry in MATRIX
         .iter()
-        .filter(|entry| entry.kind == Kind::Tenant && !on_both(entry))
+        .filter(|entry| entry.kind == Kind::Tenant && !is_on_both(entry))
     {
         let body = entry.body(&deleted, &unique("nobody"), &id);
         let answer = entry.by(&server.central(), &id, body).await;
@@ -419,12 +426,11 @@ async fn a_tenants_routes_are_nowhere_without_it() {
 #[tokio::test]
 async fn central_routes_are_not_on_a_tenants_host() {
     let shop = Shop::shared().await;
-    let on_both = |entry: &Entry| entry.path == "/";
     for entry in MATRIX.iter().filter(|entry| entry.kind == Kind::Central) {
         let code = unique("central");
         let body = || entry.body(&shop, &code, &shop.owner.email);
         for client in [shop.visitor(), shop.by_host()] {
-            if !on_both(entry) {
+            if !is_on_both(entry) {
                 let answer = entry.by(&client, "", body()).await;
                 entry.refused(&answer, 404, "not-found");
             }

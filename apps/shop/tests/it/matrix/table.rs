@@ -31,6 +31,8 @@ pub(super) enum Of {
     Invitation,
     Token,
     Session,
+    /// What was mailed, where that is written to files.
+    Mail,
     /// From here on, secrets.
     InvitationLink,
     PasswordLink,
@@ -128,6 +130,10 @@ const fn tenant(
 
 pub(super) const MATRIX: &[Entry] = &[
     central("GET", "/", nothing, 200),
+    central("GET", "/dev/mail", nothing, 200),
+    central("GET", "/dev/mail/{id}", nothing, 404),
+    tenant("GET", "/dev/mail", Anyone, Of::Nothing, nothing, 200),
+    tenant("GET", "/dev/mail/{id}", Anyone, Of::Mail, nothing, 200),
     central("POST", "/shops", shop_form, 201),
     central("POST", "/api/shops", shop, 201),
     central("POST", "/api/operators/login", wrong_login, 401),
@@ -441,6 +447,23 @@ pub(super) const MATRIX: &[Entry] = &[
     tenant("GET", "/api/audit", SignedIn, Of::Nothing, nothing, 200),
     tenant("GET", "/api/shop", Anyone, Of::Nothing, nothing, 200),
     tenant("PATCH", "/api/shop", SignedIn, Of::Nothing, tagline, 200),
+    tenant("GET", "/api/settings", SignedIn, Of::Nothing, nothing, 200),
+    tenant(
+        "PATCH",
+        "/api/settings/storefront",
+        SignedIn,
+        Of::Nothing,
+        announcement,
+        200,
+    ),
+    tenant(
+        "DELETE",
+        "/api/settings/storefront",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        204,
+    ),
     tenant("POST", "/api/auth/login", Anyone, Of::Nothing, login, 200),
     tenant(
         "POST",
@@ -576,6 +599,10 @@ pub(super) const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "a file in the program, the same for everybody",
     ),
 ];
+
+fn announcement(_: &Shop, word: &str, _: &str) -> Payload {
+    Payload::Json(json!({ "announcement": word }))
+}
 
 fn nothing(_: &Shop, _: &str, _: &str) -> Payload {
     Payload::Nothing
@@ -811,6 +838,11 @@ impl Entry {
 
     pub(super) fn name(&self) -> (&str, &str, Kind) {
         let path = self.path.split('?').next().unwrap_or(self.path);
+        // every shop has the same groups of settings: none is another's by its name
+        let path = match path {
+            "/api/settings/storefront" => "/api/settings/{group}",
+            other => other,
+        };
         (self.method, path, self.kind)
     }
 }

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub(crate) use domains::{names, publish, serve_with_names};
 pub(crate) use pictures::{form_with_picture, jpeg, png};
-pub(crate) use shop::{Pass, Person, Shop, link_in_mail, log_in, opening, session_in, text};
+pub(crate) use shop::{
+    Pass, Person, Shop, link_in_mail, log_in, mail_with, opening, session_in, text,
+};
 pub(crate) use tenantry_trial::{
     A_SECOND, Answer, PASSWORD, Payload, Reply, Setup, exchange, get_with_hosts, on_databases,
     on_files, unique, until,

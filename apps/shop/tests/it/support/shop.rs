@@ -181,6 +181,19 @@ pub(crate) async fn link_in_mail(shop: &Shop, to: &str) -> String {
     panic!("no link was mailed to {to}")
 }
 
+/// The id of a mail of a shop's to that address, which has a link in it.
+pub(crate) async fn mail_with(shop: &Shop, to: &str) -> String {
+    link_in_mail(shop, to).await;
+    let folder = shop.server.place().data().join("mail").join(&shop.id);
+    let files = std::fs::read_dir(folder).unwrap();
+    let paths = files.map(|entry| entry.unwrap().path());
+    let is_it = |path: &std::path::PathBuf| {
+        std::fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("To: {to}\r\n")))
+    };
+    let path = paths.into_iter().find(is_it).unwrap();
+    path.file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
 /// The session that an answer gives to the browser.
 #[track_caller]
 pub(crate) fn session_in(answer: &Answer) -> String {

@@ -61,7 +61,7 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
     if settings.profile == Profile::Production && tenancy.writes_mail_to_files() {
         tracing::warn!(
             folder = %settings.data.join("mail").display(),
-            "no transport for mail is set: it is written to files, and nobody gets it"
+            "no server for mail is set (smtp-url): it is written to files, and nobody gets it"
         );
     }
     printer::data(format_args!("listening on http://{addr}"))?;

@@ -8,6 +8,7 @@ mod list;
 mod pending;
 mod plan;
 mod rename;
+mod settings;
 mod show;
 mod status;
 mod view;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Resume(One),
     /// Put a tenant on a plan, or tell which it is on
     Plan(plan::Args),
+    /// Tell a tenant's settings, or change them
+    Settings(settings::Args),
     /// Make tenants before anybody wants them, or tell how many are ready
     Pending(pending::Args),
     /// Add, verify and remove the hosts that a tenant has of its own, and choose the primary one
@@ -57,8 +60,10 @@ pub(crate) enum Command {
 impl Command {
     pub(super) fn only_looks(&self) -> bool {
         match self {
+            Self::List(_) | Self::Show(_) => true,
             Self::Domain(command) => command.only_looks(),
-            other => matches!(other, Self::List(_) | Self::Show(_)),
+            Self::Settings(args) => args.only_looks(),
+            _ => false,
         }
     }
 }
@@ -82,6 +87,7 @@ pub(super) async fn run<A: Application>(
         Command::Suspend(one) => status::suspend(&one.code, tenancy).await,
         Command::Resume(one) => status::resume(&one.code, tenancy).await,
         Command::Plan(args) => plan::run(&args, tenancy).await,
+        Command::Settings(args) => settings::run(&args, tenancy).await,
         Command::Pending(args) => pending::run(&args, tenancy).await,
         Command::Domain(command) => domain::run::<A>(command, context, tenancy).await,
         Command::Rename(args) => rename::run::<A>(&args, context, tenancy).await,

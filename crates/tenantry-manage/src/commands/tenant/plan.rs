@@ -5,8 +5,9 @@ use crate::{Error, context::find, printer};
 /// Which plan.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A plan is a word that the application's policies can ask for; what it means is theirs. An empty one is
-none. Every process knows it within a second.
+A plan says what a tenant may have: the application's limits and features, and what its policies ask
+for. Where the application has registered plans it is one of those. An empty one is none. Every process
+knows it within a second.
 
 Examples:
   {app} tenant plan acme               which it is on

@@ -45,6 +45,10 @@ struct Real {
     error: Option<String>,
     /// Why its last migration failed, if it did.
     failed: Option<String>,
+    /// Of which groups of settings it has said something.
+    settings: Vec<&'static str>,
+    /// The settings that cannot be read, and why.
+    broken_settings: Vec<String>,
 }
 
 pub(super) async fn run<A: Application>(
@@ -65,7 +69,16 @@ pub(super) async fn run<A: Application>(
     let failures = tenancy.failed_migrations().await.map_err(Error::Catalog)?;
     let failure = failures.into_iter().find(|one| one.tenant == tenant.id());
     let files = tenancy.count_files(&tenant).await;
+    let settings = tenancy.settings(&tenant).shown().await;
+    let settings = settings.map_err(|error| Error::settings(&args.code, error))?;
+    let broken = settings.iter().filter_map(|group| group.error.clone());
     let real = Real {
+        broken_settings: broken.collect(),
+        settings: settings
+            .iter()
+            .filter(|group| !group.told.is_empty())
+            .map(|group| group.name)
+            .collect(),
         present,
         files: files.files,
         file_bytes: files.bytes,
@@ -115,6 +128,10 @@ pub(super) async fn run<A: Application>(
     printer::data(format_args!("  {:<15} {}", "database", database(&real)))?;
     printer::data(format_args!("  {:<15} {}", "files", files_of(&real)))?;
     printer::data(format_args!("  {:<15} {}", "migrations", migrations(&real)))?;
+    printer::data(format_args!("  {:<15} {}", "settings", settings_of(&real)))?;
+    for error in &real.broken_settings {
+        printer::data(format_args!("  {:<15} {error}", "BROKEN"))?;
+    }
     match &real.failed {
         Some(error) => printer::data(format_args!("  {:<15} {error}", "last failure")),
         None => Ok(()),
@@ -133,6 +150,13 @@ fn files_of(real: &Real) -> String {
     match real.files {
         0 => "none".into(),
         files => format!("{files}, {}", size::for_people(real.file_bytes)),
+    }
+}
+
+fn settings_of(real: &Real) -> String {
+    match real.settings.as_slice() {
+        [] => "all by default".into(),
+        some => some.join(", "),
     }
 }
 

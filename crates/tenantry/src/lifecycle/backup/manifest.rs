@@ -1,6 +1,7 @@
 //! What a backup says of itself, in `manifest.json`.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{BufReader, Read, Write},
     path::{Component, Path, PathBuf},
@@ -13,10 +14,15 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Backup, BackupError, NotBackedUp};
-use crate::tenant::{Isolation, Placement, TenantCode, TenantId, TenantStatus};
+use crate::{
+    scoped::settings::Fields,
+    tenant::{Isolation, Placement, TenantCode, TenantId, TenantStatus},
+};
 
 const FORMAT: &str = "tenantry-backup";
-pub(super) const VERSION: u32 = 1;
+/// The latest that is read: one with settings, without which it is of version 1.
+pub(super) const VERSION: u32 = 2;
+const WITHOUT_SETTINGS: u32 = 1;
 pub(super) const NAME: &str = "manifest.json";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,6 +69,9 @@ pub(super) struct Entry {
     pub(super) data: Part,
     /// What it had in the data folder besides.
     pub(super) files: Vec<Part>,
+    /// What it had said of its settings, as they were kept: secrets are sealed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) settings: BTreeMap<String, Fields>,
 }
 
 impl Entry {
@@ -87,13 +96,21 @@ impl Manifest {
     pub(super) fn new(taken_at: DateTime<Utc>) -> Self {
         Self {
             backup: FORMAT.into(),
-            version: VERSION,
+            version: WITHOUT_SETTINGS,
             id: Uuid::now_v7(),
             taken_at,
             central: None,
             tenants: Vec::new(),
             failed: Vec::new(),
         }
+    }
+
+    /// Adds a tenant.
+    pub(super) fn add(&mut self, entry: Entry) {
+        if !entry.settings.is_empty() {
+            self.version = VERSION;
+        }
+        self.tenants.push(entry);
     }
 
     pub(super) fn summary(&self) -> Backup {

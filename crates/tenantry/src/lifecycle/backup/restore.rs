@@ -30,6 +30,7 @@ use crate::{
         snapshot::Snapshot,
         transfer::copy,
     },
+    scoped::settings::without_secrets,
     tenant::{Isolation, Placement, Record, Tenant, TenantCode, TenantId, TenantStatus},
 };
 
@@ -229,6 +230,11 @@ impl Tenancy {
             self.bring_data(&draft, entry, folder, secrets).await?;
             failpoint("restore.loaded");
             bring_files(&inner.data, draft.id(), entry, folder).await?;
+            let settings = match secrets {
+                Secrets::Kept => entry.settings.clone(),
+                Secrets::Dropped => without_secrets(entry.settings.clone()),
+            };
+            inner.bring_settings(draft.id(), &settings).await?;
             let done = Change::Status(status, &[TenantStatus::Creating]);
             inner.catalog.change(draft.id(), done).await?;
             let tenant = inner.catalog.store().by_id(draft.id()).await?;
@@ -347,7 +353,13 @@ impl Tenancy {
             };
             match (table, tenant) {
                 // these are there already; and what was under way then is not now
-                ("tenantry_tenants" | "tenantry_moves" | "tenantry_failed_migrations", _) => false,
+                (
+                    "tenantry_tenants"
+                    | "tenantry_settings"
+                    | "tenantry_moves"
+                    | "tenantry_failed_migrations",
+                    _,
+                ) => false,
                 ("tenantry_erasures", _) | (_, None) => true,
                 ("tenantry_deletions", Some(status)) => status == Some(&TenantStatus::Deleted),
                 (_, Some(status)) => status.is_some(),

@@ -130,7 +130,7 @@ impl Tenancy {
             let code = found.code();
             let error = match self.take_one(draft, &found).await {
                 Ok(taken) => {
-                    manifest.tenants.extend(taken);
+                    taken.into_iter().for_each(|entry| manifest.add(entry));
                     None
                 }
                 Err(BackupError::Db(error))
@@ -255,6 +255,7 @@ impl Tenancy {
             applied,
             data,
             files: files.await?,
+            settings: inner.catalog.store().settings_of(id).await?,
         })
     }
 

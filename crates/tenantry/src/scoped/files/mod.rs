@@ -48,11 +48,7 @@ pub(crate) use put::UNFINISHED;
 pub use signed::Signature;
 pub(crate) use signed::migrations;
 
-use crate::{
-    Tenancy,
-    db::DbError,
-    tenant::{Tenant, TenantStatus},
-};
+use crate::{Tenancy, db::DbError, tenant::Tenant};
 
 /// The folder in the data folder that has a folder for each tenant.
 pub(crate) const FOLDER: &str = "files";
@@ -238,7 +234,7 @@ impl Files {
     async fn here(&self) -> Result<Tenant, FileError> {
         let store = self.tenancy.0.catalog.store();
         match store.by_id(self.tenant.id()).await? {
-            Some(now) if !is_gone(now.status()) => Ok(now),
+            Some(now) if !now.status().is_gone() => Ok(now),
             _ => Err(FileError::NoTenant),
         }
     }
@@ -297,10 +293,6 @@ async fn read(
         return Ok(stream::empty().boxed());
     }
     Ok(found.into_stream().map_err(FileError::from).boxed())
-}
-
-fn is_gone(status: TenantStatus) -> bool {
-    matches!(status, TenantStatus::Deleted | TenantStatus::Deleting)
 }
 
 fn info(meta: ObjectMeta, name: FileName) -> FileInfo {

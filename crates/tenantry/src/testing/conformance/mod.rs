@@ -12,11 +12,13 @@ mod copies;
 mod domains;
 mod files;
 mod lifecycle;
+mod mail;
 mod members;
 mod migrations;
 mod people;
 mod resources;
 mod scope;
+mod settings;
 mod statements;
 mod streams;
 mod tokens;
@@ -76,6 +78,8 @@ pub fn cases() -> impl Iterator<Item = Case> {
             resources::CASES,
             files::CASES,
             cache::CASES,
+            settings::CASES,
+            mail::CASES,
         ])
         .chain(domains::CASES)
         .flatten()

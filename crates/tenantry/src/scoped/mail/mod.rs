@@ -3,27 +3,37 @@
 //! ```
 //! # use tenantry::{Tenancy, Tenant, scoped::mail::Message};
 //! fn welcome(tenancy: &Tenancy, tenant: &Tenant) {
-//!     tenancy.mail(tenant).post(Message {
-//!         to: "ann@example.com".into(),
-//!         subject: "Welcome".into(),
-//!         text: "Good to have you here.".into(),
-//!     });
+//!     let welcome = Message::new("ann@example.com", "Welcome", "Good to have you here.");
+//!     tenancy.mail(tenant).post(welcome);
 //! }
 //! ```
+//!
+//! It is handed over once: nothing is tried again, and what cannot be handed over is logged by
+//! [`Mail::post`] and returned by [`Mail::send`].
+
+mod outbox;
+mod settings;
+mod smtp;
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use lettre::message::{
-    Body, Mailbox,
+    Body, Mailbox, MultiPart, SinglePart,
     header::{ContentTransferEncoding, ContentType},
 };
 use uuid::Uuid;
 
-use crate::tenant::Tenant;
+use crate::{Tenancy, scoped::settings::SettingsError, tenant::Tenant};
+
+pub use outbox::Outbox;
+pub use settings::MailSettings;
+pub(crate) use smtp::TenantMailers;
+pub use smtp::{SmtpMailer, SmtpServer, SmtpUrlError, TenantSmtp};
 
 /// A text for one reader.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// The reader's address.
     pub to: String,
@@ -31,7 +41,31 @@ pub struct Message {
     pub subject: String,
     /// The text.
     pub text: String,
+    /// The same as HTML, for readers that show that.
+    pub html: Option<String>,
 }
+
+impl Message {
+    /// A text, to that address.
+    pub fn new(to: impl Into<String>, subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            to: to.into(),
+            subject: subject.into(),
+            text: text.into(),
+            html: None,
+        }
+    }
+
+    /// The same, with HTML for readers that show that.
+    #[must_use]
+    pub fn html(mut self, html: impl Into<String>) -> Self {
+        self.html = Some(html.into());
+        self
+    }
+}
+
+/// What keeps the deployment's own mail apart from that of tenants.
+const CENTRAL: &str = "central";
 
 /// In whose name mail is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +75,8 @@ pub struct Sender {
     pub name: String,
     /// The address that it comes from.
     pub address: String,
+    /// The address that answers go to, if not that.
+    pub reply_to: Option<String>,
     /// What keeps one tenant's mail apart from others': its id, or `central`.
     pub scope: String,
 }
@@ -52,6 +88,9 @@ pub enum MailError {
     /// An address or the subject cannot be put in a message.
     #[error("the message cannot be written: {0}")]
     Malformed(Box<dyn std::error::Error + Send + Sync>),
+    /// What the tenant says of its mail cannot be read. It is not sent in another way then.
+    #[error("the tenant's settings for mail: {0}")]
+    Settings(#[from] SettingsError),
     /// It could not be handed over.
     #[error("the message cannot be sent: {0}")]
     Transport(Box<dyn std::error::Error + Send + Sync>),
@@ -123,14 +162,33 @@ pub fn written(sender: &Sender, message: Message) -> Result<Vec<u8>, MailError> 
     }
     let from = sender.address.parse().map_err(malformed)?;
     let to = message.to.parse().map_err(malformed)?;
-    let built = lettre::Message::builder()
+    let mut builder = lettre::Message::builder()
         .from(Mailbox::new(Some(on_one_line(&sender.name)), from))
         .to(Mailbox::new(None, to))
-        .subject(on_one_line(&message.subject))
-        .header(ContentType::TEXT_PLAIN)
-        .body(body(message.text))
-        .map_err(malformed)?;
-    Ok(built.formatted())
+        .subject(on_one_line(&message.subject));
+    if let Some(address) = &sender.reply_to {
+        let address = address.parse().map_err(malformed)?;
+        builder = builder.reply_to(Mailbox::new(None, address));
+    }
+    let built = match message.html {
+        None => builder
+            .header(ContentType::TEXT_PLAIN)
+            .body(body(message.text)),
+        Some(html) => builder.multipart(
+            MultiPart::alternative()
+                .singlepart(
+                    SinglePart::builder()
+                        .header(ContentType::TEXT_PLAIN)
+                        .body(body(message.text)),
+                )
+                .singlepart(
+                    SinglePart::builder()
+                        .header(ContentType::TEXT_HTML)
+                        .body(body(html)),
+                ),
+        ),
+    };
+    Ok(built.map_err(malformed)?.formatted())
 }
 
 /// As it is where that can be, so that links can be read in the file, too: lines of up to 998
@@ -154,17 +212,20 @@ fn on_one_line(text: &str) -> String {
 pub struct Mail {
     sender: Sender,
     mailer: Arc<dyn Mailer>,
+    of: Option<(Tenancy, Tenant)>,
 }
 
 impl Mail {
-    pub(crate) fn of(tenant: &Tenant, address: &str, mailer: &Arc<dyn Mailer>) -> Self {
+    pub(crate) fn of(tenancy: &Tenancy, tenant: &Tenant) -> Self {
         Self {
             sender: Sender {
                 name: tenant.name().into(),
-                address: address.into(),
+                address: tenancy.0.mail_address.clone(),
+                reply_to: None,
                 scope: tenant.id().to_string(),
             },
-            mailer: mailer.clone(),
+            mailer: tenancy.0.mailer.clone(),
+            of: Some((tenancy.clone(), tenant.clone())),
         }
     }
 
@@ -173,18 +234,45 @@ impl Mail {
             sender: Sender {
                 name: name.into(),
                 address: address.into(),
-                scope: "central".into(),
+                reply_to: None,
+                scope: CENTRAL.into(),
             },
             mailer: mailer.clone(),
+            of: None,
         }
     }
 
-    /// Hands a message over.
+    /// Hands a message over: to the server that the tenant [names](MailSettings), or else to the
+    /// deployment's mailer. One that the tenant names and that fails is not made up for by another.
     ///
     /// # Errors
     /// When it cannot be written or handed over.
     pub async fn send(&self, message: Message) -> Result<(), MailError> {
-        self.mailer.send(&self.sender, message).await
+        let Some((tenancy, tenant)) = &self.of else {
+            return self.mailer.send(&self.sender, message).await;
+        };
+        let settings: MailSettings = match tenancy.settings(tenant).get().await {
+            // the application does not let tenants say
+            Err(SettingsError::NoGroup(_)) => MailSettings::default(),
+            settings => settings?,
+        };
+        let mut sender = self.sender.clone();
+        sender.reply_to = settings.reply_to;
+        sender.name = settings.from_name.unwrap_or(sender.name);
+        // the deployment's server does not write in everybody's name
+        if let (Some(address), Some(_)) = (settings.from_address, &settings.smtp_url) {
+            sender.address = address;
+        }
+        let own = &tenancy.0.tenant_mailers;
+        match settings.smtp_url {
+            Some(url) if own.are_heard() => {
+                let server = url.expose().parse();
+                let server =
+                    server.map_err(|error: SmtpUrlError| MailError::Transport(error.into()))?;
+                own.send(tenant.id(), &server, &sender, message).await
+            }
+            _ => self.mailer.send(&sender, message).await,
+        }
     }
 
     /// Hands a message over in the background, so that how long that takes, and whether there was
@@ -215,12 +303,14 @@ mod tests {
         let sender = Sender {
             name: "Ann\r\nBcc: eve@example.com".into(),
             address: "no-reply@example.com".into(),
+            reply_to: None,
             scope: "x".into(),
         };
         let message = |to: &str| Message {
             to: to.into(),
             subject: "Hi\r\nBcc: eve@example.com".into(),
             text: "ä".into(),
+            html: None,
         };
         let bytes = written(&sender, message("bob@example.com")).unwrap();
         let text = String::from_utf8(bytes).unwrap();
