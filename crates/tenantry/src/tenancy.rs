@@ -27,6 +27,7 @@ use crate::{
     policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
     scoped::{
         files::{Files as FilesOf, Usage},
+        jobs::Queue,
         mail::{Mail, Mailer},
     },
     tenant::{Isolation, Tenant, TenantCode, TenantId},
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) migrating: Mutex<HashSet<TenantId>>,
     /// Told when a tenant that was made ahead is taken.
     pub(crate) pool: lifecycle::Taken,
+    /// Told when there is something to do for workers in this process.
+    pub(crate) work: tokio::sync::Notify,
     pending: usize,
     closed: AtomicBool,
 }
@@ -182,6 +185,7 @@ impl Tenancy {
             personal_columns: config.personal_columns,
             migrating: Mutex::default(),
             pool: lifecycle::Taken::default(),
+            work: tokio::sync::Notify::new(),
             pending: config.pending,
             closed: AtomicBool::new(false),
         })))
@@ -351,6 +355,12 @@ impl Tenancy {
     #[must_use]
     pub fn files(&self, tenant: &Tenant) -> FilesOf {
         FilesOf::of(self, tenant)
+    }
+
+    /// What the tenant has to do later.
+    #[must_use]
+    pub fn jobs(&self, tenant: &Tenant) -> Queue {
+        Queue::of(self, tenant)
     }
 
     /// Whether mail is written to files instead of being sent, because the application said nothing

@@ -5,6 +5,7 @@
 //! also die of age, in case nothing can be learned.
 
 mod cache;
+mod due;
 mod operations;
 mod restores;
 pub(crate) mod schema;

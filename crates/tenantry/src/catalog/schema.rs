@@ -441,6 +441,16 @@ const PENDING: &str = "
 CREATE INDEX tenantry_tenants_pending ON tenantry_tenants (id) WHERE status = 'pending';
 ";
 
+/// When each tenant is to be looked at for work that is due: never after the first of its jobs.
+const DUE: &str = "
+CREATE TABLE tenantry_due (
+    tenant_id uuid PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    due_at timestamptz NOT NULL,
+    schedules text NOT NULL
+);
+CREATE INDEX tenantry_due_due_at ON tenantry_due (due_at);
+";
+
 /// The catalog in the central SQLite file.
 pub(crate) fn sqlite() -> Migrations {
     Migrations::new()
@@ -454,6 +464,7 @@ pub(crate) fn sqlite() -> Migrations {
         .sql("tenantry_0007_plan", PLAN_SQLITE)
         .sql("tenantry_0008_restores", RESTORES)
         .sql("tenantry_0009_pending", PENDING)
+        .sql("tenantry_0012_due", DUE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -472,4 +483,5 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0007_plan", PLAN_POSTGRES)
         .sql("tenantry_0008_restores", RESTORES)
         .sql("tenantry_0009_pending", PENDING)
+        .sql("tenantry_0012_due", DUE)
 }

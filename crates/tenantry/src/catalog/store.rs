@@ -28,7 +28,7 @@ fn bind_all<'q>(query: Query<'q>, ids: &[TenantId]) -> Query<'q> {
 }
 
 /// The catalog's tables.
-pub(crate) struct Store(pub(super) CentralDb);
+pub(crate) struct Store(pub(crate) CentralDb);
 
 /// One change of a tenant's row.
 #[derive(Debug, Clone, Copy)]

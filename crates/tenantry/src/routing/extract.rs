@@ -7,6 +7,7 @@ use super::{Problem, dispatch::Resolved};
 use crate::{
     Tenancy,
     db::{CentralDb, TenantDb},
+    scoped::jobs::Queue,
     tenant::Tenant,
 };
 
@@ -53,6 +54,17 @@ impl<S: Sync> FromRequestParts<S> for TenantDb {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let resolved = Resolved::of(parts)?;
         Ok(resolved.tenancy.db(resolved.tenant()?).await?)
+    }
+}
+
+/// What is enqueued by it belongs to the request's trace.
+impl<S: Sync> FromRequestParts<S> for Queue {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let resolved = Resolved::of(parts)?;
+        let queue = resolved.tenancy.jobs(resolved.tenant()?);
+        Ok(queue.traced(Some(resolved.trace.clone())))
     }
 }
 

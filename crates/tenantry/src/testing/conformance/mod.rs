@@ -9,6 +9,7 @@ mod concurrency;
 mod constraints;
 mod copies;
 mod files;
+mod jobs;
 mod lifecycle;
 mod members;
 mod migrations;
@@ -74,6 +75,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
             resources::CASES,
             files::CASES,
         ])
+        .chain(jobs::CASES)
         .flatten()
         .copied()
 }
