@@ -8,6 +8,7 @@ use tenantry::{
     migrate::Migrations,
     policy::{Policies, PolicyError},
     routing::Site,
+    scoped::jobs::Jobs,
 };
 
 /// An application, as its command line sees it.
@@ -53,6 +54,12 @@ pub trait Application: 'static {
     /// What the application can be told to do for tenants, by `run NAME`.
     fn tasks() -> Vec<Task> {
         Vec::new()
+    }
+
+    /// What the application can do later, in the background: `serve` and `worker` work on it.
+    #[must_use]
+    fn jobs(_site: Site) -> Jobs {
+        Jobs::new()
     }
 
     /// The application's tables that stay empty in clones and archives, because what is in them lets

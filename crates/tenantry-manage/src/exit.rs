@@ -52,6 +52,7 @@ impl From<&Error> for Exit {
             }
             | Error::NoPolicies
             | Error::NoTask(_)
+            | Error::NoJobs
             | Error::ForWhom
             | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_)) => Self::Usage,
             Error::NoTenant(_)
@@ -73,12 +74,16 @@ impl From<&Error> for Exit {
             | Error::NeedsRoles(_)
             | Error::Policies(_)
             | Error::NotPermitted
+            | Error::JobEnded { .. }
             | Error::Unsafe(_) => Self::Refused,
             Error::SomeTenants { .. } | Error::SomeTasks { .. } | Error::NotBackedUp(_) => {
                 Self::Partly
             }
             Error::NothingHere(_)
             | Error::NoUser { .. }
+            | Error::NoJob { .. }
+            | Error::NotRetried(_)
+            | Error::JobsFailed(_)
             | Error::NoOperator(_)
             | Error::Operator(_)
             | Error::Account(_)

@@ -58,6 +58,10 @@ pub(crate) struct Flags {
     /// [default: 0]
     #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
     pending: Option<OsString>,
+    /// For how many tenants a server or worker does jobs at a time; 0 leaves them to others [default:
+    /// 4]
+    #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
+    workers: Option<OsString>,
     /// development, or production: nothing is set up or migrated unasked [default: development]
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Settings")]
     profile: Option<OsString>,
@@ -91,6 +95,7 @@ pub(crate) struct Settings {
     pub(crate) host: String,
     pub(crate) trust_proxy: Proxies,
     pub(crate) pending: u16,
+    pub(crate) workers: u16,
     pub(crate) profile: Profile,
 }
 
@@ -145,6 +150,7 @@ impl Settings {
             trust_proxy: find(Key::TrustProxy)
                 .map_or_else(|| Ok(Proxies::default()), |found| found.parsed(str::parse))?,
             pending: find(Key::Pending).map_or(Ok(0), |found| found.parsed(str::parse))?,
+            workers: find(Key::Workers).map_or(Ok(4), |found| found.parsed(str::parse))?,
             profile: find(Key::Profile)
                 .map_or(Ok(Profile::Development), |found| found.parsed(profile))?,
         })
@@ -183,6 +189,7 @@ impl Flags {
             Key::Host => self.host.clone(),
             Key::TrustProxy => self.trust_proxy.clone(),
             Key::Pending => self.pending.clone(),
+            Key::Workers => self.workers.clone(),
             Key::Profile => self.profile.clone(),
         }
     }

@@ -30,6 +30,7 @@ struct Entries {
     host: Option<String>,
     trust_proxy: Option<String>,
     pending: Option<String>,
+    workers: Option<String>,
     profile: Option<String>,
 }
 
@@ -74,6 +75,7 @@ impl File {
             Key::Host => self.entries.host.as_ref(),
             Key::TrustProxy => self.entries.trust_proxy.as_ref(),
             Key::Pending => self.entries.pending.as_ref(),
+            Key::Workers => self.entries.workers.as_ref(),
             Key::Profile => self.entries.profile.as_ref(),
         }
     }

@@ -19,11 +19,12 @@ pub(crate) enum Key {
     Host,
     TrustProxy,
     Pending,
+    Workers,
     Profile,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -34,6 +35,7 @@ impl Key {
         Self::Host,
         Self::TrustProxy,
         Self::Pending,
+        Self::Workers,
         Self::Profile,
     ];
 
@@ -50,6 +52,7 @@ impl Key {
             Self::Host => "host",
             Self::TrustProxy => "trust-proxy",
             Self::Pending => "pending",
+            Self::Workers => "workers",
             Self::Profile => "profile",
         }
     }

@@ -33,6 +33,7 @@ fn without_anything_the_defaults_hold() {
         host: "localhost".into(),
         trust_proxy: Proxies::default(),
         pending: 0,
+        workers: 4,
         profile: Profile::Development,
     };
     assert_eq!(gather(&[], &[], "").unwrap(), expected);
