@@ -10,12 +10,13 @@ use tenantry::{
     migrate::Migrations,
     policy::{Policies, PolicyError},
     routing::{Problem, Resolvers, Site},
+    scoped::jobs::Jobs,
     users::{NewUser, Users},
 };
 use tenantry_manage::{Application, Owner, Task};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
 
-use crate::{AppState, access, demo, routes, tasks, validate};
+use crate::{AppState, access, demo, jobs, routes, tasks, validate};
 
 /// The shop, for its command line.
 #[derive(Debug)]
@@ -55,7 +56,11 @@ impl Application for Shop {
     }
 
     fn tasks() -> Vec<Task> {
-        vec![tasks::reprice()]
+        vec![tasks::reprice(), tasks::stock_report()]
+    }
+
+    fn jobs(site: Site) -> Jobs {
+        jobs::jobs(site)
     }
 
     fn router(tenancy: Tenancy, site: Site) -> Router {

@@ -10,6 +10,7 @@ mod bad_input;
 mod browser;
 mod commands;
 mod crash;
+mod jobs;
 mod matrix;
 mod pictures;
 mod processes;
