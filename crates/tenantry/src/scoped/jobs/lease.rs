@@ -55,6 +55,10 @@ pub(super) enum How {
 ///
 /// Those who take a tenant's jobs do so one after the other, so that no two take the same one and no
 /// more run at a time than may.
+///
+/// `coalesce` keeps SQLite from looking for all that are due by the index of times, and then sorting
+/// them, at each job of ninety thousand: it is to go by the index that has them in their order, and
+/// take the first.
 pub(super) fn take_sql<'k>(kinds: impl Iterator<Item = &'k str>, only: bool) -> String {
     let first = if only { 6 } else { 5 };
     let mut places: Vec<String> = kinds
@@ -67,7 +71,7 @@ pub(super) fn take_sql<'k>(kinds: impl Iterator<Item = &'k str>, only: bool) -> 
     let one = if only { "AND id = $5" } else { "" };
     format!(
         "UPDATE jobs SET status = 'running', lease = $2, lease_until = $3, attempts = attempts + 1
-         WHERE id = (SELECT id FROM jobs WHERE status = 'queued' AND run_at <= $1 {one}
+         WHERE id = (SELECT id FROM jobs WHERE status = 'queued' AND coalesce(run_at, run_at) <= $1 {one}
                 AND kind IN ({}) ORDER BY priority DESC, run_at, id LIMIT 1)
             AND (SELECT count(*) FROM jobs WHERE status = 'running') < $4
          RETURNING id, kind, payload, attempts, max_attempts, trace, progress, progress_of",
