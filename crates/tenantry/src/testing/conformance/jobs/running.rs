@@ -1,6 +1,6 @@
 //! What becomes of a job.
 
-use super::*;
+use super::{super::at_once, *};
 use crate::scoped::jobs::Share;
 
 list! { "jobs":
@@ -261,7 +261,7 @@ async fn who_was_away_writes_nothing(place: Place) {
         }
     });
     let worker = AtWork::on(place.tenancy(), jobs);
-    taken.notified().await;
+    at_once(taken.notified()).await;
     assert_eq!(
         note(&db, 1).await,
         None,
