@@ -114,7 +114,7 @@ impl Jobs {
     /// }
     ///
     /// let jobs = Jobs::new().schedule("nightly-report", "0 2 * * *".parse()?, || Report);
-    /// # Ok::<_, tenantry::scoped::jobs::BadSchedule>(jobs).unwrap();
+    /// # Ok::<(), tenantry::scoped::jobs::BadSchedule>(())
     /// ```
     ///
     /// # Panics
