@@ -43,6 +43,8 @@ pub(crate) enum Error {
         why: &'static str,
         answer: String,
     },
+    #[error("{0} jobs were not done as they should be")]
+    Jobs(i64),
     #[error("the server does not answer")]
     Silence,
     #[error("interrupted")]

@@ -12,6 +12,7 @@ mod driver;
 mod error;
 mod flood;
 mod growth;
+mod jobs;
 mod lifecycle;
 mod process;
 mod report;
@@ -45,6 +46,11 @@ enum Command {
     Decide(decide::Plan),
     /// Measures how fast tenants are made and migrated, beside what one would write by hand
     Lifecycle(lifecycle::Plan),
+    /// Counts jobs that are lost, done twice or as the wrong tenant while workers are killed
+    Jobs(jobs::Plan),
+    /// Works on jobs
+    #[command(hide = true)]
+    Work(jobs::Work),
     /// Serves the endpoint in one way, until its input ends
     #[command(hide = true)]
     Serve(serve::Serve),
@@ -113,6 +119,8 @@ fn main() -> ExitCode {
             &mut runtime::Builder::new_multi_thread(),
             lifecycle::run(plan),
         ),
+        Command::Jobs(plan) => start(&mut runtime::Builder::new_multi_thread(), jobs::run(plan)),
+        Command::Work(work) => start(&mut runtime::Builder::new_multi_thread(), jobs::work(work)),
         Command::Serve(serve) => start(
             &mut runtime::Builder::new_multi_thread(),
             serve::serve(serve),

@@ -14,5 +14,8 @@ pub mod routing {}
 #[doc = include_str!("src/policies.md")]
 pub mod policies {}
 
+#[doc = include_str!("src/jobs.md")]
+pub mod jobs {}
+
 #[doc = include_str!("src/testing.md")]
 pub mod testing {}

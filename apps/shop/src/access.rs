@@ -38,6 +38,14 @@ impl Action for CreateProduct {
     const NAME: &'static str = "createProduct";
 }
 
+/// To have products imported, and to see how far that is.
+pub(crate) struct ImportProducts;
+
+impl Action for ImportProducts {
+    type On = ();
+    const NAME: &'static str = "importProducts";
+}
+
 /// To change a product.
 pub(crate) struct UpdateProduct;
 

@@ -10,14 +10,15 @@ use tenantry::{
     migrate::Migrations,
     policy::{Policies, PolicyError},
     routing::{Problem, Resolvers, Site},
-    scoped::mail::MailSettings,
+    scoped::{jobs::Jobs, mail::MailSettings},
     users::{NewUser, Users},
 };
 use tenantry_manage::{Application, Owner, Task};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{
-    AppState, access, demo, models::front::Front, plans, routes, tasks, texts::OwnTexts, validate,
+    AppState, access, demo, jobs, models::front::Front, plans, routes, tasks, texts::OwnTexts,
+    validate,
 };
 
 /// The shop, for its command line.
@@ -63,7 +64,11 @@ impl Application for Shop {
     }
 
     fn tasks() -> Vec<Task> {
-        vec![tasks::reprice()]
+        vec![tasks::reprice(), tasks::stock_report()]
+    }
+
+    fn jobs(site: Site) -> Jobs {
+        jobs::jobs(site)
     }
 
     fn site(site: Site) -> Site {

@@ -9,6 +9,7 @@ mod api;
 mod application;
 mod demo;
 mod health;
+mod jobs;
 mod mails;
 mod models;
 mod pages;

@@ -107,6 +107,8 @@ pub fn routes() -> Routes<AppState> {
         .tenant(DELETE, "/api/users/{id}", api::users::delete)
         .tenant(GET, "/api/products", resource::list::<Product>)
         .tenant(POST, "/api/products", resource::create::<Product>)
+        .tenant(POST, "/api/products/import", api::jobs::import_products)
+        .tenant(GET, "/api/jobs/{id}", api::jobs::show)
         .tenant(GET, "/api/products/{id}", resource::show::<Product>)
         .tenant(PUT, "/api/products/{id}", resource::replace::<Product>)
         .tenant(PATCH, "/api/products/{id}", resource::update::<Product>)

@@ -1,9 +1,14 @@
 //! What `shop run` does.
 
 use rust_decimal::{Decimal, RoundingStrategy};
-use tenantry::lifecycle::SeedError;
+use tenantry::{
+    lifecycle::SeedError,
+    scoped::jobs::{Job, NewJob},
+};
 use tenantry_manage::Task;
 use uuid::Uuid;
+
+use crate::jobs::StockReport;
 
 /// Changes all prices of a shop by some per cent, to the cent.
 pub(crate) fn reprice() -> Task {
@@ -24,6 +29,16 @@ pub(crate) fn reprice() -> Task {
         }
         tx.commit().await?;
         Ok(format!("{} prices changed", products.len()))
+    })
+}
+
+/// Has the stock reported to a shop's owners, as every night.
+pub(crate) fn stock_report() -> Task {
+    let about = "Mail the owners what is in stock, as every night";
+    Task::new("stock-report", about, |tenancy, tenant, _| async move {
+        let job = NewJob::new(StockReport {}).unique(StockReport::KIND);
+        let enqueued = tenancy.jobs(&tenant).enqueue_alone(job).await?;
+        Ok(format!("job {}", enqueued.id))
     })
 }
 

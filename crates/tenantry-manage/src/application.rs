@@ -8,6 +8,7 @@ use tenantry::{
     migrate::Migrations,
     policy::{Policies, PolicyError},
     routing::Site,
+    scoped::jobs::Jobs,
 };
 
 /// An application, as its command line sees it.
@@ -61,6 +62,12 @@ pub trait Application: 'static {
     #[must_use]
     fn configure(config: Config) -> Config {
         config
+    }
+
+    /// What the application can do later, in the background: `serve` and `worker` work on it.
+    #[must_use]
+    fn jobs(_site: Site) -> Jobs {
+        Jobs::new()
     }
 
     /// The application's tables that stay empty in clones and archives, because what is in them lets

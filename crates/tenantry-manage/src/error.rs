@@ -14,10 +14,11 @@ use tenantry::{
     migrate::MigrateError,
     operators::OperatorError,
     policy::{NotExplained, PolicyError},
-    scoped::settings::SettingsError,
+    scoped::{jobs::JobStatus, settings::SettingsError},
     tenant::{DomainName, TenantCode},
     users::UserError,
 };
+use uuid::Uuid;
 
 use crate::{pattern::Pattern, settings::Origin};
 
@@ -160,6 +161,31 @@ pub(crate) enum Error {
     /// The application has no task of that name.
     #[error("there is nothing to run that is called {0}")]
     NoTask(String),
+    /// The tenant has no such job.
+    #[error("{tenant} has no job {id}")]
+    NoJob {
+        /// The tenant.
+        tenant: TenantCode,
+        /// The id that was looked for.
+        id: Uuid,
+    },
+    /// None of the tenants has such a job to retry.
+    #[error("the job {0} is not there, or neither dead nor cancelled")]
+    NotRetried(Uuid),
+    /// There is nothing to cancel any more.
+    #[error("the job {id} has ended: it is {status}")]
+    JobEnded {
+        /// The job.
+        id: Uuid,
+        /// How it stands.
+        status: JobStatus,
+    },
+    /// Some of the jobs that were run did not succeed.
+    #[error("{0} attempts failed")]
+    JobsFailed(u64),
+    /// The application does nothing later.
+    #[error("the application has no jobs")]
+    NoJobs,
     /// It is not said for which tenants.
     #[error("it is not said for whom: --tenant PATTERN or --all")]
     ForWhom,

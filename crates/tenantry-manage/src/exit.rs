@@ -70,6 +70,7 @@ impl From<&Error> for Exit {
                 ..
             }
             | Error::NoTask(_)
+            | Error::NoJobs
             | Error::ForWhom
             | Error::NotExplained(NotExplained::NoType(_) | NotExplained::Policy(_)) => Self::Usage,
             Error::NoTenant(_)
@@ -104,6 +105,7 @@ impl From<&Error> for Exit {
             | Error::Policies(_)
             | Error::NotPermitted
             | Error::Keys(SettingsError::Keys(KeyError::InUse(_) | KeyError::NotOurs))
+            | Error::JobEnded { .. }
             | Error::Unsafe(_) => Self::Refused,
             Error::SomeTenants { .. }
             | Error::SomeTasks { .. }
@@ -111,6 +113,9 @@ impl From<&Error> for Exit {
             | Error::NotSealed(_) => Self::Partly,
             Error::NothingHere(_)
             | Error::NoUser { .. }
+            | Error::NoJob { .. }
+            | Error::NotRetried(_)
+            | Error::JobsFailed(_)
             | Error::NoOperator(_)
             | Error::Operator(_)
             | Error::Account(_)

@@ -38,6 +38,7 @@ mod printer;
 mod progress;
 mod settings;
 mod table;
+mod whom;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -82,7 +83,7 @@ fn start<A: Application>(arguments: Arguments) -> Result<(), Error> {
     let command = arguments.command.unwrap_or(Command::Serve);
     let settings = Settings::read(A::NAME, &arguments.flags)?;
     logging::start(match command {
-        Command::Serve => "info",
+        Command::Serve | Command::Worker(_) => "info",
         _ => "warn",
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

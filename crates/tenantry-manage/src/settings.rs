@@ -73,6 +73,10 @@ pub(crate) struct Flags {
     /// [default: none in development, public in production]
     #[arg(long, global = true, value_name = "WHICH", help_heading = "Settings")]
     tenant_smtp: Option<OsString>,
+    /// For how many tenants a server or worker does jobs at a time; 0 leaves them to others [default:
+    /// 4]
+    #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
+    workers: Option<OsString>,
     /// development, or production: nothing is set up or migrated unasked [default: development]
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Settings")]
     profile: Option<OsString>,
@@ -108,6 +112,7 @@ pub(crate) struct Settings {
     /// None for the system's.
     pub(crate) name_servers: Vec<SocketAddr>,
     pub(crate) pending: u16,
+    pub(crate) workers: u16,
     pub(crate) profile: Profile,
     /// What tenants' secrets are sealed with; none where the data folder has it.
     pub(crate) keys: Vec<tenantry::scoped::settings::Key>,
@@ -175,6 +180,7 @@ impl Settings {
             name_servers: find(Key::NameServers)
                 .map_or_else(|| Ok(Vec::new()), |found| found.parsed(name_servers))?,
             pending: find(Key::Pending).map_or(Ok(0), |found| found.parsed(str::parse))?,
+            workers: find(Key::Workers).map_or(Ok(4), |found| found.parsed(str::parse))?,
             profile,
             smtp: find(Key::SmtpUrl)
                 .map(|found| found.secret().parsed(str::parse))
@@ -219,6 +225,7 @@ impl Flags {
             Key::TrustProxy => self.trust_proxy.clone(),
             Key::NameServers => self.name_servers.clone(),
             Key::Pending => self.pending.clone(),
+            Key::Workers => self.workers.clone(),
             Key::Profile => self.profile.clone(),
             // everybody on the machine reads a command line
             Key::Sealing | Key::SmtpUrl => None,

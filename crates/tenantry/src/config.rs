@@ -6,7 +6,7 @@ use crate::{
     policy::Policies,
     resources,
     scoped::{
-        files,
+        files, jobs,
         mail::{EmlFiles, Mailer, TenantSmtp},
         settings::{Groups, Key, Settings},
     },
@@ -19,6 +19,7 @@ fn own_migrations() -> Migrations {
     users::migrations()
         .followed_by(resources::migrations())
         .followed_by(files::migrations())
+        .followed_by(jobs::migrations())
 }
 
 /// What a deployment is made of.

@@ -29,6 +29,7 @@ use crate::{
     scoped::{
         cache::{Cache, CentralCache, Kept, TenantCache},
         files::{Files as FilesOf, Usage},
+        jobs::Queue,
         mail::{Mail, Mailer, TenantMailers},
         settings::{Groups, Keys, TenantSettings},
     },
@@ -83,6 +84,8 @@ pub(crate) struct Inner {
     pub(crate) migrating: Mutex<HashSet<TenantId>>,
     /// Told when a tenant that was made ahead is taken.
     pub(crate) pool: lifecycle::Taken,
+    /// Told when there is something to do for workers in this process.
+    pub(crate) work: tokio::sync::Notify,
     pending: usize,
     closed: AtomicBool,
 }
@@ -232,6 +235,7 @@ impl Tenancy {
             personal_columns: config.personal_columns,
             migrating: Mutex::default(),
             pool: lifecycle::Taken::default(),
+            work: tokio::sync::Notify::new(),
             pending: config.pending,
             closed: AtomicBool::new(false),
         })))
@@ -434,6 +438,12 @@ impl Tenancy {
     #[must_use]
     pub fn settings(&self, tenant: &Tenant) -> TenantSettings {
         TenantSettings::of(self, tenant)
+    }
+
+    /// What the tenant has to do later.
+    #[must_use]
+    pub fn jobs(&self, tenant: &Tenant) -> Queue {
+        Queue::of(self, tenant)
     }
 
     /// Whether mail is written to files instead of being sent, because the application said nothing

@@ -1,5 +1,6 @@
 //! The cases about what is cached, with Redis before them; and what becomes of an application when
 //! that goes away.
+#![cfg(test)]
 
 use std::{
     net::{TcpListener, TcpStream},

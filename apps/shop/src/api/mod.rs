@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod domains;
 pub(crate) mod invitations;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod operators;
 pub(crate) mod products;

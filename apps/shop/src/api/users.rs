@@ -4,6 +4,7 @@ use crate::{
     access::{ADMIN, CreatePerson, DeletePerson, OWNER, STAFF, UpdatePerson, acting},
     mails,
     models::staff::{Person, lock_owners, require_an_owner},
+    pages::storefront::FirstNames,
     plans::{self, Counted},
     validate::{self, Errors},
 };
@@ -18,6 +19,7 @@ use tenantry::{
     db::TenantDb,
     policy::Permissions,
     routing::{Action, Can, ClientAddress, CurrentUser, Json, Problem, Result, Site},
+    scoped::cache::TenantCache,
     users::{Audit, Event, NewUser, User, UserChange, Users},
 };
 
@@ -90,6 +92,7 @@ pub(crate) async fn update(
     tenancy: Tenancy,
     mut db: TenantDb,
     address: ClientAddress,
+    cache: TenantCache,
     Json(change): Json<PersonChange>,
 ) -> Result<Json<Person>> {
     let id = can.node.object.id;
@@ -138,6 +141,10 @@ pub(crate) async fn update(
     let event = event.about_user(&user).detail(detail).from(address.0);
     Audit::on(&mut tx).record(event).await?;
     tx.commit().await?;
+    // under its old name somebody is shown for a minute at most, where nobody is told
+    if cache.remove(&FirstNames).await.is_err() {
+        tracing::warn!("the first names are old until they expire");
+    }
     Ok(Json(user.into()))
 }
 

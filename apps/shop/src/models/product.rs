@@ -68,7 +68,7 @@ fn is_price(price: &Amount, (): &()) -> garde::Result {
 }
 
 /// As it is kept: to the cent.
-fn kept(Amount(price): Amount) -> Decimal {
+pub(crate) fn kept(Amount(price): Amount) -> Decimal {
     validate::price(price).unwrap_or(price)
 }
 

@@ -1,15 +1,16 @@
 //! A shop's front: its products.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use axum::{http::StatusCode, response::Response};
 use serde::Deserialize;
 use tenantry::{
     Tenant,
-    db::TenantDb,
+    db::{TenantDb, TenantScope},
     policy::Permissions,
     resources::{self, Wanted},
     routing::{CurrentUser, Query, Result, Setting},
+    scoped::cache::{CacheKey, TenantCache},
 };
 use uuid::Uuid;
 
@@ -32,6 +33,7 @@ pub(crate) async fn show(
     db: TenantDb,
     current: Option<CurrentUser>,
     permissions: Permissions,
+    cache: TenantCache,
     Setting(front): Setting<Front>,
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
@@ -40,7 +42,7 @@ pub(crate) async fn show(
     wanted.cursor = asked.cursor;
     wanted.q = asked.q;
     let page = resources::page::<Product>(&db, &permissions, &(), &wanted).await?;
-    let names = first_names(&db).await?;
+    let names = names_for(&page.items, &cache, &db).await?;
     let storefront = Storefront {
         announcement: front.announcement,
         shop: shop_view(&tenant, &db).await?,
@@ -68,7 +70,33 @@ fn shown(product: Product, names: &HashMap<Uuid, String>, price: bool) -> Produc
     }
 }
 
-/// Who works here, by id: shops have few people and many products.
+/// The first names of those who work here, which every visitor of the storefront sees.
+pub(crate) struct FirstNames;
+
+impl CacheKey for FirstNames {
+    type Scope = TenantScope;
+    type Value = HashMap<Uuid, String>;
+    const NAME: &'static str = "first-names";
+    const LIFE: Duration = Duration::from_secs(60);
+}
+
+/// Those who added the products, among others: whoever is new is looked for at once.
+async fn names_for(
+    products: &[Product],
+    cache: &TenantCache,
+    db: &TenantDb,
+) -> Result<HashMap<Uuid, String>> {
+    let known = cache.get_or_load(&FirstNames, first_names(db)).await?;
+    let mut adders = products.iter().filter_map(|product| product.added_by);
+    if adders.all(|id| known.contains_key(&id)) {
+        return Ok(known);
+    }
+    let names = first_names(db).await?;
+    cache.put(&FirstNames, &names).await;
+    Ok(names)
+}
+
+/// Shops have few people and many products.
 async fn first_names(db: &TenantDb) -> Result<HashMap<Uuid, String>> {
     let people: Vec<(Uuid, String)> = db.query("SELECT id, first_name FROM users").all().await?;
     Ok(people.into_iter().collect())

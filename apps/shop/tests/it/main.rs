@@ -11,6 +11,7 @@ mod browser;
 mod commands;
 mod crash;
 mod domains;
+mod jobs;
 mod leaks;
 mod mail;
 mod matrix;

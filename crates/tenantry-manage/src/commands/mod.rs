@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod console;
 mod demo;
+mod jobs;
 mod keys;
 mod migrate;
 mod policy;
@@ -14,6 +15,7 @@ mod size;
 mod sql;
 mod tenant;
 mod user;
+mod worker;
 
 use tenantry::Tenancy;
 
@@ -26,13 +28,16 @@ pub(crate) enum Command {
     #[command(after_help = "\
 In development an empty place is set up first. In production pending migrations are a refusal.
 `listening on http://HOST:PORT` on stdout tells that it is ready. SIGTERM or Ctrl-C lets requests
-under way end, for up to 10 seconds; a second one does not.
+under way end, for up to 10 seconds; a second one does not. Tenants' jobs are worked on besides: with
+--workers 0 they are left to `{app} worker`.
 
 Examples:
   {app} serve
   {app} serve --addr 127.0.0.1:0                  on any free port
   {app} serve --profile production --host shops.example.com --addr 0.0.0.0:8000")]
     Serve,
+    /// Work on tenants' jobs, without serving
+    Worker(worker::Args),
     /// Fill an empty place with something to look at
     #[command(after_help = "\
 Refused where there are tenants already, and in production: its users have a known password.
@@ -48,6 +53,9 @@ Examples:
     Migrate(migrate::Args),
     /// Do something of the application's own, for tenants
     Run(run::Args),
+    /// List, show, retry, purge, cancel and run tenants' jobs
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Say SQL in one tenant's scope
     Sql(sql::Args),
     /// Print what a shell completes commands by
@@ -78,6 +86,13 @@ Examples:
 pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> Result<(), Error> {
     match command {
         Command::Serve => serve::run::<A>(context).await,
+        Command::Worker(args) => worker::run::<A>(&args, context).await,
+        Command::Jobs(command) => {
+            let tenancy = context.open_for::<A>(command.only_looks()).await?;
+            let done = jobs::run::<A>(command, context, &tenancy).await;
+            tenancy.close();
+            done
+        }
         Command::Migrate(args) => migrate::run::<A>(args, context).await,
         Command::Check(args) => check::run::<A>(&args, context).await,
         Command::Completions(args) => shell::completions::<A>(&args),

@@ -1,10 +1,8 @@
 use serde::Serialize;
-use tenantry::{Tenancy, Tenant, lifecycle::SeedError, tenant::TenantCode};
+use tenantry::{Tenancy, lifecycle::SeedError, tenant::TenantCode};
 use tokio::task::JoinSet;
 
-use crate::{
-    Application, Error, Task, pattern::Pattern, printer, progress::Progress, table::Table,
-};
+use crate::{Application, Error, Task, printer, progress::Progress, table::Table, whom::Whom};
 
 /// What to do, and for whom.
 #[derive(Debug, clap::Args)]
@@ -23,12 +21,8 @@ pub(crate) struct Args {
     /// What it is told
     #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
     arguments: Vec<String>,
-    /// Only for tenants with this code, with * for anything; may be repeated
-    #[arg(long = "tenant", value_name = "PATTERN", conflicts_with = "all")]
-    patterns: Vec<Pattern>,
-    /// For all tenants that are active
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    whom: Whom,
     /// Go on with the other tenants when it fails for one
     #[arg(long)]
     keep_going: bool,
@@ -54,7 +48,7 @@ pub(super) async fn run<A: Application>(args: &Args, tenancy: &Tenancy) -> Resul
     };
     let task = tasks.into_iter().find(|task| task.name == name);
     let task = task.ok_or_else(|| Error::NoTask(name.clone()))?;
-    let tenants = selected(args, tenancy).await?;
+    let tenants = args.whom.tenants(tenancy).await?;
     let mut progress = Progress::new("running", tenants.len(), !args.json);
     let mut waiting = tenants.into_iter();
     let mut running = JoinSet::new();
@@ -104,24 +98,6 @@ fn list(tasks: &[Task]) -> Result<(), Error> {
         printer::note("this application has nothing to run");
     }
     printer::table(&table)
-}
-
-async fn selected(args: &Args, tenancy: &Tenancy) -> Result<Vec<Tenant>, Error> {
-    if args.patterns.is_empty() && !args.all {
-        return Err(Error::ForWhom);
-    }
-    let mut tenants = tenancy.tenants().await.map_err(Error::Catalog)?;
-    tenants.retain(|tenant| tenant.status().is_visible());
-    for pattern in &args.patterns {
-        if !tenants.iter().any(|tenant| pattern.matches(tenant.code())) {
-            return Err(Error::NoMatch(pattern.clone()));
-        }
-    }
-    tenants.retain(|tenant| match args.all {
-        true => tenant.status() == tenantry::tenant::TenantStatus::Active,
-        false => args.patterns.iter().any(|one| one.matches(tenant.code())),
-    });
-    Ok(tenants)
 }
 
 impl Line {

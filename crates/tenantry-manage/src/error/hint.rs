@@ -57,6 +57,12 @@ impl Error {
                 _ => return None,
             },
             Self::NoTask(_) => format!("`{app} run` tells what there is"),
+            Self::NoJob { tenant, .. } => {
+                format!("`{app} jobs list --tenant {tenant}` tells which there are")
+            }
+            Self::NotRetried(_) => format!("`{app} jobs list --all --status dead` tells which are"),
+            Self::JobsFailed(_) => format!("`{app} jobs list` tells why, of each"),
+            Self::NoJobs => "what it does later is in its own code: see `Application::jobs`".into(),
             Self::SomeTasks { left, .. } if *left > 0 => {
                 "--keep-going goes on past failures".into()
             }

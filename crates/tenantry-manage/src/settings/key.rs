@@ -20,6 +20,7 @@ pub(crate) enum Key {
     TrustProxy,
     NameServers,
     Pending,
+    Workers,
     Profile,
     Sealing,
     SmtpUrl,
@@ -27,7 +28,7 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -39,6 +40,7 @@ impl Key {
         Self::TrustProxy,
         Self::NameServers,
         Self::Pending,
+        Self::Workers,
         Self::Profile,
         Self::Sealing,
         Self::SmtpUrl,
@@ -59,6 +61,7 @@ impl Key {
             Self::TrustProxy => "trust-proxy",
             Self::NameServers => "name-servers",
             Self::Pending => "pending",
+            Self::Workers => "workers",
             Self::Profile => "profile",
             Self::Sealing => "key",
             Self::SmtpUrl => "smtp-url",

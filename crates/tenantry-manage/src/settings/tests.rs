@@ -34,6 +34,7 @@ fn without_anything_the_defaults_hold() {
         trust_proxy: Proxies::default(),
         name_servers: Vec::new(),
         pending: 0,
+        workers: 4,
         profile: Profile::Development,
         keys: Vec::new(),
         smtp: None,

@@ -6,6 +6,7 @@
 
 mod cache;
 mod domains;
+mod due;
 mod operations;
 mod restores;
 pub(crate) mod schema;

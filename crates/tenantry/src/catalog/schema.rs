@@ -485,6 +485,16 @@ CREATE TRIGGER tenantry_settings_changed AFTER INSERT OR UPDATE OR DELETE
     ON tenantry_settings FOR EACH ROW EXECUTE FUNCTION tenantry_tell_settings();
 ";
 
+/// When each tenant is to be looked at for work that is due: never after the first of its jobs.
+const DUE: &str = "
+CREATE TABLE tenantry_due (
+    tenant_id uuid PRIMARY KEY REFERENCES tenantry_tenants (id) ON DELETE CASCADE,
+    due_at timestamptz NOT NULL,
+    schedules text NOT NULL
+);
+CREATE INDEX tenantry_due_due_at ON tenantry_due (due_at);
+";
+
 /// The catalog in the central SQLite file.
 pub(crate) fn sqlite() -> Migrations {
     Migrations::new()
@@ -500,6 +510,7 @@ pub(crate) fn sqlite() -> Migrations {
         .sql("tenantry_0009_pending", PENDING)
         .sql("tenantry_0010_domains", domains::SQLITE)
         .sql("tenantry_0011_settings", SETTINGS_SQLITE)
+        .sql("tenantry_0012_due", DUE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -520,4 +531,5 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0009_pending", PENDING)
         .sql("tenantry_0010_domains", domains::POSTGRES)
         .sql("tenantry_0011_settings", SETTINGS_POSTGRES)
+        .sql("tenantry_0012_due", DUE)
 }

@@ -54,7 +54,7 @@ fn insertion<'q>(query: Query<'q>, tenant: &Tenant) -> Query<'q> {
 }
 
 /// The catalog's tables.
-pub(crate) struct Store(pub(super) CentralDb);
+pub(crate) struct Store(pub(crate) CentralDb);
 
 /// One change of a tenant's row.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,9 @@ use std::{any::Any, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{DbError, FromRow, Value, pipeline::Step, postgres, query::Rows, sqlite};
+use super::{
+    DbError, FromRow, Value, pipeline::Step, postgres, query::Rows, sqlite, transaction::Lock,
+};
 
 /// A database behind a handle.
 #[derive(Clone)]
@@ -63,6 +65,34 @@ impl Engine {
         match self {
             Self::Sqlite(_) => "BEGIN IMMEDIATE",
             Self::Postgres(scope) => scope.begin(),
+        }
+    }
+
+    /// What is said in a transaction to hold a lock. A file's writer holds every lock.
+    pub(super) fn lock(&self, how: Lock, key: i64) -> Vec<String> {
+        match (self, how) {
+            (Self::Sqlite(_), _) => Vec::new(),
+            (Self::Postgres(_), Lock::Shared) => {
+                vec![format!("SELECT pg_advisory_xact_lock_shared({key})")]
+            }
+            (Self::Postgres(_), Lock::Alone) => {
+                vec![format!("SELECT pg_advisory_xact_lock({key})")]
+            }
+            // whoever waited for it would have all others wait behind
+            (Self::Postgres(_), Lock::IfFree) => vec![
+                "SET LOCAL lock_timeout = '2ms'".into(),
+                format!("SELECT pg_advisory_xact_lock({key})"),
+                "SET LOCAL lock_timeout = 0".into(),
+            ],
+        }
+    }
+
+    /// Whether both speak to the same tenant's database.
+    pub(super) fn is_place_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(one), Self::Sqlite(other)) => one.path() == other.path(),
+            (Self::Postgres(one), Self::Postgres(other)) => one.is_scope_of(other),
+            _ => false,
         }
     }
 

@@ -1,6 +1,11 @@
 use std::{fmt, marker::PhantomData};
 
-use super::{DbError, Pipeline, Query, engine::Engine, query::Target, transaction::Transaction};
+use super::{
+    DbError, Pipeline, Query,
+    engine::Engine,
+    query::Target,
+    transaction::{Lock, Transaction},
+};
 
 /// Marks handles on which one tenant's data exists, and nothing else.
 #[derive(Debug)]
@@ -167,6 +172,32 @@ impl<S> Tx<S> {
     /// When the database fails; the changes are undone then too.
     pub async fn rollback(self) -> Result<(), DbError> {
         self.inner.rollback().await
+    }
+}
+
+impl Tx<TenantScope> {
+    /// Holds a lock, beside others who hold it so, until the transaction ends. Where there is one
+    /// writer, who writes holds it alone.
+    pub(crate) async fn lock_shared(&mut self, key: i64) -> Result<(), DbError> {
+        self.inner.lock(Lock::Shared, key).await
+    }
+
+    /// Holds a lock alone until the transaction ends.
+    pub(crate) async fn lock_alone(&mut self, key: i64) -> Result<(), DbError> {
+        self.inner.lock(Lock::Alone, key).await
+    }
+
+    /// As [`lock_alone`](Self::lock_alone), of a lock that nobody holds.
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] when somebody holds it. The transaction is aborted then.
+    pub(crate) async fn lock_if_free(&mut self, key: i64) -> Result<(), DbError> {
+        self.inner.lock(Lock::IfFree, key).await
+    }
+
+    /// Whether it is one on this handle's database.
+    pub(crate) fn is_on(&self, db: &TenantDb) -> bool {
+        self.inner.engine().is_place_of(db.engine())
     }
 }
 

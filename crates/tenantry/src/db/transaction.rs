@@ -27,7 +27,24 @@ enum State {
     Lost,
 }
 
+/// How a lock is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    Shared,
+    Alone,
+    IfFree,
+}
+
 impl Transaction {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Holds an advisory lock until the end.
+    pub(crate) async fn lock(&mut self, how: Lock, key: i64) -> Result<(), DbError> {
+        self.control(self.engine.lock(how, key)).await
+    }
+
     pub(crate) fn new(engine: Engine) -> Self {
         Self {
             engine,

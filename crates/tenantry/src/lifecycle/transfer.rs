@@ -18,11 +18,14 @@ use crate::{
 
 /// What lets somebody in, and is given to one tenant alone: whoever has a token of one tenant has
 /// none of its clone's. Passwords and second factors are people's, and stay theirs. What was answered
-/// to an idempotency key is as little another tenant's.
+/// to an idempotency key is as little another tenant's. What is still to be done is done once, by the
+/// tenant that was to do it.
 pub(super) const CREDENTIALS: &[&str] = &[
     "api_keys",
     "file_keys",
     "idempotency_keys",
+    "job_schedules",
+    "jobs",
     "jwt_families",
     "jwt_keys",
     "links",

@@ -13,6 +13,7 @@ use axum::{
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::{Problem, Resolvers, resolver::Claim, session::Cookie};
 use crate::{
@@ -33,6 +34,8 @@ pub(super) struct Resolved {
     /// The path as it was asked for, before the tenant was taken out of it.
     pub(super) path: Arc<str>,
     pub(super) account_cookie: Option<Cookie>,
+    /// What the request belongs to, with all that is done later because of it.
+    pub(super) trace: Arc<str>,
 }
 
 /// The sessions that are kept with browsers.
@@ -90,6 +93,7 @@ pub(super) fn assemble(
             proxies,
             path: "".into(),
             account_cookie,
+            trace: "".into(),
         }))
         .fallback(move |request: Request| dispatch(tables.clone(), request))
         .layer(CatchPanicLayer::custom(|_| {
@@ -107,11 +111,13 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
         Ok(tenant) => tenant,
         Err(problem) => return problem.into_response(),
     };
+    let trace = trace_of(&parts.headers);
+    let (method, path) = (&parts.method, parts.uri.path());
     let span = match &tenant {
         Some(tenant) => {
-            tracing::info_span!("request", tenant = %tenant.code(), method = %parts.method, path = parts.uri.path())
+            tracing::info_span!("request", tenant = %tenant.code(), %method, path, %trace)
         }
-        None => tracing::info_span!("request", method = %parts.method, path = parts.uri.path()),
+        None => tracing::info_span!("request", %method, path, %trace),
     };
     if let Some(tenant) = &tenant
         && let Some((status, place)) = tables.resolvers.elsewhere(&parts, tenant)
@@ -126,6 +132,7 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
         proxies: tables.proxies.clone(),
         path: parts.uri.path().into(),
         account_cookie: tables.account_cookie,
+        trace,
     });
     if tenant.is_some()
         && let Some(rest) = tables.resolvers.without_tenant(&parts.uri)
@@ -150,6 +157,19 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
     }
     .instrument(span)
     .await
+}
+
+/// The trace that the request says it belongs to ([W3C](https://www.w3.org/TR/trace-context/)), or one
+/// of its own.
+fn trace_of(headers: &HeaderMap) -> Arc<str> {
+    let told = headers.get("traceparent").and_then(|value| {
+        let mut fields = value.to_str().ok()?.split('-');
+        let (_version, id) = (fields.next()?, fields.next()?);
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_one = id.len() == 32 && id.bytes().all(is_hex) && id.bytes().any(|b| b != b'0');
+        is_one.then(|| id.into())
+    });
+    told.unwrap_or_else(|| Uuid::now_v7().simple().to_string().into())
 }
 
 async fn find(tables: &Tables, claim: Claim) -> Result<Option<Tenant>, Problem> {

@@ -7,7 +7,10 @@ use super::{Problem, dispatch::Resolved};
 use crate::{
     Tenancy,
     db::{CentralDb, TenantDb},
-    scoped::cache::{CentralCache, TenantCache},
+    scoped::{
+        cache::{CentralCache, TenantCache},
+        jobs::Queue,
+    },
     tenant::Tenant,
 };
 
@@ -71,6 +74,17 @@ impl<S: Sync> FromRequestParts<S> for CentralCache {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Ok(Resolved::of(parts)?.tenancy.central_cache())
+    }
+}
+
+/// What is enqueued by it belongs to the request's trace.
+impl<S: Sync> FromRequestParts<S> for Queue {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let resolved = Resolved::of(parts)?;
+        let queue = resolved.tenancy.jobs(resolved.tenant()?);
+        Ok(queue.traced(Some(resolved.trace.clone())))
     }
 }
 

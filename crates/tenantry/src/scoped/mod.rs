@@ -2,5 +2,6 @@
 
 pub mod cache;
 pub mod files;
+pub mod jobs;
 pub mod mail;
 pub mod settings;

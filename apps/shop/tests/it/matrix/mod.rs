@@ -14,7 +14,7 @@ use tenantry::routing::{Kind, RouteInfo};
 use self::table::{
     EXCEPTIONS, Entry, MATRIX, Of,
     Who::{Anyone, Operator, SignedIn},
-    domain, invitation, key, product, user,
+    domain, import, invitation, key, product, user,
 };
 
 use crate::support::{
@@ -135,6 +135,7 @@ impl Neighbours {
                 };
             }
             Of::Product | Of::Pictured => ("/api/products", product(&self.ours, word)),
+            Of::Import => ("/api/products/import", import(&self.ours, word, "")),
             Of::User => ("/api/users", user(&self.ours, word)),
             Of::Key => ("/api/keys", key(&self.ours, word)),
             Of::Claim | Of::Domain => ("/api/domains", domain(word)),
@@ -143,7 +144,15 @@ impl Neighbours {
             }
             _ => return self.credential(we, of, &person.email).await,
         };
-        let made = we.send("POST", path, new).await.is(201).json();
+        let status = if of == Of::Import { 202 } else { 201 };
+        let made = we.send("POST", path, new).await.is(status).json();
+        if of == Of::Import {
+            let path = format!("/api/jobs/{}", text(&made["id"]));
+            until(A_SECOND * 20, "it is done", || async {
+                we.get(&path).await.is(200).text().contains(word)
+            })
+            .await;
+        }
         if of == Of::Pictured {
             let path = format!("{path}/{}/picture", text(&made["id"]));
             we.raw("PUT", &path, "image/png", png(3, 2)).await.is(200);

@@ -22,6 +22,8 @@ pub(super) enum Of {
     Product,
     /// A product with a picture.
     Pictured,
+    /// Products that are imported.
+    Import,
     User,
     Key,
     /// A host that the tenant has claimed, and whose record says so.
@@ -511,6 +513,15 @@ pub(super) const MATRIX: &[Entry] = &[
         201,
     ),
     tenant(
+        "POST",
+        "/api/products/import",
+        SignedIn,
+        Of::Nothing,
+        import,
+        202,
+    ),
+    tenant("GET", "/api/jobs/{id}", SignedIn, Of::Import, nothing, 200),
+    tenant(
         "GET",
         "/api/products/{id}",
         Anyone,
@@ -717,6 +728,12 @@ fn address_form(_: &Shop, _: &str, email: &str) -> Payload {
         email
     };
     Payload::Form(vec![("email", email.into())])
+}
+
+/// Nothing comes of it: the price is none, and it is told by the product's code.
+pub(super) fn import(_: &Shop, word: &str, _: &str) -> Payload {
+    let csv = format!("name,code,price\n{word},{word},-1\n");
+    Payload::Bytes("text/csv", csv.into_bytes())
 }
 
 fn link(_: &Shop, _: &str, secret: &str) -> Payload {

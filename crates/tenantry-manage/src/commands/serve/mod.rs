@@ -1,6 +1,6 @@
 //! `serve`: from an address to requests being answered, and to their end.
 
-mod signals;
+pub(super) mod signals;
 
 use std::{
     future::{IntoFuture, ready},
@@ -10,10 +10,11 @@ use std::{
 };
 
 use axum::{Router, extract::Request, middleware::map_request, serve::ListenerExt};
-use tenantry::{Tenancy, routing::Site, tenant::Isolation};
+use tenantry::{Config, Tenancy, routing::Site, tenant::Isolation};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use self::signals::Signals;
+use super::worker::Working;
 use crate::{Application, Context, Error, printer, settings::Profile};
 
 /// How long requests under way may take once the process is to end.
@@ -38,19 +39,8 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
 
     let config = context
         .config::<A>()?
-        .most_open_files(most_open_files())
         .pending_tenants(settings.pending.into());
-    let tenancy = context.open_with(config).await?;
-    match settings.profile {
-        Profile::Production => {
-            refuse_pending(&tenancy).await?;
-            refuse_unsafe(&tenancy).await?;
-        }
-        Profile::Development => {
-            bring_up_to_date(&tenancy).await?;
-            warn_of_unsafe(&tenancy).await?;
-        }
-    }
+    let tenancy = ready_to_work(context, config).await?;
     let signals = Signals::listen().map_err(Error::Runtime)?;
     let proxies = settings.trust_proxy.clone();
     let router =
@@ -68,13 +58,38 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
     if settings.profile == Profile::Development {
         show_around(&tenancy, &site, A::NAME).await?;
     }
-    let served = serve(listener, router, signals).await;
+    let jobs = A::jobs(site);
+    let working = (settings.workers > 0 && !jobs.is_empty())
+        .then(|| Working::begin(&tenancy, jobs, settings.workers.into(), |worker| worker));
+    let served = serve(listener, router, signals, working).await;
     tenancy.close();
     served
 }
 
+/// Opens the deployment for a process that works for tenants all the while.
+pub(super) async fn ready_to_work(context: &Context, config: Config) -> Result<Tenancy, Error> {
+    let config = config.most_open_files(most_open_files());
+    let tenancy = context.open_with(config).await?;
+    match context.settings.profile {
+        Profile::Production => {
+            refuse_pending(&tenancy).await?;
+            refuse_unsafe(&tenancy).await?;
+        }
+        Profile::Development => {
+            bring_up_to_date(&tenancy).await?;
+            warn_of_unsafe(&tenancy).await?;
+        }
+    }
+    Ok(tenancy)
+}
+
 /// Serves until a signal comes, and then until requests under way have ended.
-async fn serve(listener: TcpListener, router: Router, mut signals: Signals) -> Result<(), Error> {
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    mut signals: Signals,
+    mut working: Option<Working>,
+) -> Result<(), Error> {
     let (stop, stopped) = oneshot::channel::<()>();
     let listener = listener.tap_io(|connection| {
         // small answers are not to wait for more; without it they only take longer
@@ -91,14 +106,28 @@ async fn serve(listener: TcpListener, router: Router, mut signals: Signals) -> R
     }
     printer::note("stopping, once requests under way have ended; a second signal does not wait");
     drop(stop);
-    tokio::select! {
-        drained = timeout(DRAINING, &mut server) => match drained {
-            Ok(ended) => ended.unwrap_or_else(|died| Err(died.into())).map_err(Error::Serve),
+    let draining = async {
+        if let Some(working) = &mut working {
+            working.stop();
+        }
+        let drained = match timeout(DRAINING, &mut server).await {
+            Ok(ended) => ended
+                .unwrap_or_else(|died| Err(died.into()))
+                .map_err(Error::Serve),
             Err(_) => {
-                tracing::warn!("requests under way have not ended in {DRAINING:?}, and are cut off");
+                tracing::warn!(
+                    "requests under way have not ended in {DRAINING:?}, and are cut off"
+                );
                 Ok(())
             }
-        },
+        };
+        if let Some(working) = &mut working {
+            working.ended().await;
+        }
+        drained
+    };
+    tokio::select! {
+        drained = draining => drained,
         () = signals.next() => Err(Error::Interrupted),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What asks the process to end: Ctrl-C, and where there is one SIGTERM.
-pub(super) struct Signals {
+pub(in crate::commands) struct Signals {
     #[cfg(unix)]
     interrupt: Signal,
     #[cfg(unix)]
@@ -14,7 +14,7 @@ pub(super) struct Signals {
 #[cfg(unix)]
 impl Signals {
     /// From now on they no longer end it by themselves.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(in crate::commands) fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -22,7 +22,7 @@ impl Signals {
     }
 
     /// The next one.
-    pub(super) async fn next(&mut self) {
+    pub(in crate::commands) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -32,11 +32,11 @@ impl Signals {
 
 #[cfg(not(unix))]
 impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(in crate::commands) fn listen() -> io::Result<Self> {
         Ok(Self {})
     }
 
-    pub(super) async fn next(&mut self) {
+    pub(in crate::commands) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }

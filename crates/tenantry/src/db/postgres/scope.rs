@@ -110,6 +110,13 @@ impl Scope {
         (&self.server, self.database.clone(), schema)
     }
 
+    /// Whether both are of the same tenant: what begins a transaction names it, and the database.
+    pub(crate) fn is_scope_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.server, &other.server)
+            && self.database == other.database
+            && self.begin == other.begin
+    }
+
     /// Ends it: from now on every use of it is [`DbError::Closed`].
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);

@@ -64,6 +64,11 @@ impl Database {
         })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Ends it: from now on every use of it is [`DbError::Closed`].
     pub(crate) fn close(&self) {
         self.writer.close();

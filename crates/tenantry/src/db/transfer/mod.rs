@@ -34,8 +34,9 @@ pub(crate) enum Whose {
 
 /// Of the catalog's tables, what belongs to this one deployment: how it was made, what its processes
 /// tell each other, and what was restored into it.
-const NOT_CARRIED: [&str; 3] = [
+const NOT_CARRIED: [&str; 4] = [
     "tenantry_changes",
+    "tenantry_due",
     "tenantry_migrations",
     "tenantry_restores",
 ];

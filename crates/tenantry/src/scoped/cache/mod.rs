@@ -2,8 +2,8 @@
 //! what is shared by all for itself.
 //!
 //! A value is kept under a [`CacheKey`], whose type says what it is and whose. The tenant is in
-//! every key, by its id and by what its record says: when it gets another code, name or plan, what was
-//! made of the old one is not found any more, in any process.
+//! every key, by its id and by what its record says: when it gets another code, name, plan or
+//! primary domain, what was made of the old one is not found any more, in any process.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -333,7 +333,14 @@ impl<S> Cache<S> {
 }
 
 fn digest(tenant: &Tenant) -> String {
-    let record = [tenant.code().as_str(), tenant.name(), tenant.plan()];
+    let domain = tenant.primary_domain().map(ToString::to_string);
+    let domain = domain.unwrap_or_default();
+    let record = [
+        tenant.code().as_str(),
+        tenant.name(),
+        tenant.plan(),
+        &domain,
+    ];
     let mut digest = Sha256::new();
     for text in record {
         digest.update((text.len() as u64).to_be_bytes());

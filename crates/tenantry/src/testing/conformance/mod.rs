@@ -11,6 +11,7 @@ mod constraints;
 mod copies;
 mod domains;
 mod files;
+mod jobs;
 mod lifecycle;
 mod mail;
 mod members;
@@ -82,6 +83,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
             mail::CASES,
         ])
         .chain(domains::CASES)
+        .chain(jobs::CASES)
         .flatten()
         .copied()
 }
