@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, store::COLUMNS};
+use super::{
+    Store,
+    store::{COLUMNS, WIDTH},
+};
 use crate::{
     db::{DbError, FromRow, Row},
     tenant::{Tenant, TenantId},
@@ -18,7 +21,7 @@ impl FromRow for Due {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
         Ok(Self {
             tenant: Tenant::from_row(row)?,
-            at: row.at(9)?,
+            at: row.at(WIDTH)?,
         })
     }
 }
@@ -26,15 +29,11 @@ impl FromRow for Due {
 impl Store {
     /// The active tenants that are to be looked at by now, those first that were to be first.
     pub(crate) async fn due(&self, most: i64) -> Result<Vec<Due>, DbError> {
-        let columns: Vec<String> = COLUMNS
-            .split(", ")
-            .map(|column| format!("t.{column}"))
-            .collect();
         self.0
             .query(&format!(
-                "SELECT {}, d.due_at FROM tenantry_due d JOIN tenantry_tenants t ON t.id = d.tenant_id
-                 WHERE d.due_at <= $1 AND t.status = 'active' ORDER BY d.due_at, t.id LIMIT $2",
-                columns.join(", ")
+                "SELECT {COLUMNS}, due_at FROM tenantry_due
+                    JOIN tenantry_tenants ON tenantry_tenants.id = tenantry_due.tenant_id
+                 WHERE due_at <= $1 AND status = 'active' ORDER BY due_at, id LIMIT $2"
             ))
             .bind(Utc::now())
             .bind(most)

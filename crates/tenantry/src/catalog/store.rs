@@ -16,6 +16,9 @@ pub(super) const COLUMNS: &str =
      (SELECT d.host FROM tenantry_domains d
       WHERE d.tenant_id = tenantry_tenants.id AND d.primary_since IS NOT NULL) AS primary_domain";
 
+/// How many columns those are.
+pub(super) const WIDTH: usize = 10;
+
 /// How many tenants a statement is about at most.
 const AT_ONCE: usize = 100;
 
