@@ -22,7 +22,6 @@ test: setup ## Run every test, and the applications' with each isolation
 .PHONY: lint
 lint: ## Check formatting, lints and documentation; no warning is let through
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy -p tenantry -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --features tenantry/testing,tenantry/redis -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
