@@ -46,6 +46,11 @@ impl Flights {
         all.remove(key);
         moment();
     }
+
+    /// The same for every key that begins so.
+    pub(super) fn cancel_all(&self, beginning: &str) {
+        self.all().retain(|key, _| !key.starts_with(beginning));
+    }
 }
 
 impl Flight<'_> {

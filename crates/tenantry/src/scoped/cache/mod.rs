@@ -191,6 +191,8 @@ impl Kept {
     }
 
     async fn clear(&self, scope: Option<TenantId>) -> Result<(), CacheError> {
+        // whoever comes after it does not wait for what was begun before
+        self.flights.cancel_all(&flight_key(scope, ""));
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
             return redis.clear(scope).await;

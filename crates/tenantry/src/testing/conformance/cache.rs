@@ -188,6 +188,10 @@ async fn what_is_removed_or_cleared_while_it_is_loaded_is_not_kept(place: Place)
                 true => acme.clear().await.unwrap(),
                 false => acme.remove(&Note("n")).await.unwrap(),
             }
+            // nor does anybody get it who comes afterwards
+            let later = acme.get_or_load(&Note("n"), async { Ok::<_, DbError>("now".into()) });
+            assert_eq!(at_once(later).await.unwrap(), "now", "cleared: {all}");
+            acme.remove(&Note("n")).await.unwrap();
             done.notify_one();
         };
         let (loaded, ()) = tokio::join!(loading, changing);
