@@ -235,11 +235,15 @@ impl Drop for Postgres {
 
 /// Starts the server beneath a shell that waits for the end of its input, which comes when this
 /// process ends in whatever way, and then stops the server and removes its folder.
+///
+/// What protects from the loss of power is turned off, and so is vacuuming by itself: it would go
+/// through hundreds of databases, again and again, none of which lasts for a minute.
 fn keep(as_other: &As, programs: &Path, data: &Path, port: u16) -> Child {
     let script = r#"
         "$1/postgres" -D "$2" -p "$3" -k "$(dirname "$2")" -c listen_addresses=127.0.0.1 \
             -c fsync=off -c max_connections=200 -c max_prepared_transactions=0 \
-            -c shared_buffers=64MB -c log_min_messages=fatal -c timezone=UTC \
+            -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 \
+            -c max_wal_size=4GB -c autovacuum=off -c shared_buffers=64MB -c log_min_messages=fatal -c timezone=UTC \
             >>"$(dirname "$2")/log" 2>&1 </dev/null &
         server=$!
         echo started
