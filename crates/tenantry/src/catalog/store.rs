@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    db::{CentralDb, DbError, FromRow, Query, Row, postgres::scope::NOT_WAITING},
+    db::{CentralDb, DbError, FromRow, Query, Row},
     tenant::{Isolation, Placement, Tenant, TenantCode, TenantId, TenantStatus, UnknownWord},
 };
 
@@ -186,16 +186,12 @@ impl Store {
             .map(drop)
     }
 
-    /// The same on a server, where it need not be lasting before what is written there next is: the
-    /// server's log is in that order.
+    /// The same, where it need not be lasting before what is written there next is: the log is in that
+    /// order. Until then it holds for every process, and only a machine that loses its power loses it.
     pub(crate) async fn insert_ahead(&self, tenant: &Tenant) -> Result<(), DbError> {
-        let mut tx = self.0.begin();
-        tx.say(vec![NOT_WAITING.into()]).await?;
-        let inserted = insertion(tx.query(&insert_sql()), tenant).execute().await;
-        match inserted {
-            Ok(_) => tx.commit().await,
-            Err(error) => tx.rollback().await.and(Err(error)),
-        }
+        insertion(self.0.query(&insert_sql()), tenant)
+            .execute_ahead()
+            .await
     }
 
     /// Makes the change and returns the codes it concerns; none when there was nothing to change.

@@ -7,7 +7,11 @@ use std::{
 use futures_util::Stream;
 
 use super::{
-    DbError, FromRow, FromValue, Row, Value, engine::Engine, postgres, row::Ignored, sqlite,
+    DbError, FromRow, FromValue, Row, Value,
+    engine::Engine,
+    postgres::{self, scope::NOT_WAITING},
+    row::Ignored,
+    sqlite,
     transaction::Transaction,
 };
 
@@ -83,6 +87,28 @@ impl<'a> Query<'a> {
             Target::Within(transaction) => {
                 transaction.fetch(self.sql, self.params.into(), most).await
             }
+        }
+    }
+
+    /// Runs it by itself, where it need not be lasting before what is written there next is.
+    pub(crate) async fn execute_ahead(self) -> Result<(), DbError> {
+        let (engine, params) = match (self.refused, self.target) {
+            (Some(error), _) => return Err(error),
+            (None, Target::Alone(engine)) => (engine, self.params.into()),
+            // that lasts when the transaction does
+            (None, Target::Within(transaction)) => {
+                let done = transaction.fetch::<Ignored>(self.sql, self.params.into(), 0);
+                return done.await.map(drop);
+            }
+        };
+        if let Engine::Sqlite(database) = engine {
+            return sqlite::execute_ahead(database, self.sql, params).await;
+        }
+        let mut transaction = Transaction::new(engine.clone());
+        transaction.control(vec![NOT_WAITING.into()]).await?;
+        match transaction.fetch::<Ignored>(self.sql, params, 0).await {
+            Ok(_) => transaction.commit().await,
+            Err(error) => transaction.rollback().await.and(Err(error)),
         }
     }
 

@@ -176,11 +176,16 @@ impl Tenancy {
         let taken = |error: &crate::db::DbError| error.is_unique("tenantry_tenants", &["code"]);
         let insert = async || {
             let placement = draft.placement();
-            let is_beside = matches!(inner.central, Central::Server(_))
-                && placement.server == LOCAL
-                && matches!(placement.isolation, Isolation::Rows | Isolation::Schema);
-            match is_beside {
+            let ahead = match &inner.central {
                 // nothing of the tenant lasts unless this does
+                Central::Server(_) => {
+                    placement.server == LOCAL
+                        && matches!(placement.isolation, Isolation::Rows | Isolation::Schema)
+                }
+                // if the power fails now, what may be left is a file that nobody has used
+                Central::File { .. } => placement.isolation == Isolation::File,
+            };
+            match ahead {
                 true => inner.catalog.store().insert_ahead(draft).await,
                 false => inner.catalog.store().insert(draft).await,
             }

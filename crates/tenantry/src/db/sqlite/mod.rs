@@ -53,6 +53,29 @@ pub(super) async fn fetch<T: FromRow + Send + 'static>(
     }
 }
 
+/// Runs one statement that writes, without waiting for the disk: the file's log is written in order, so it
+/// is lasting when what is written next is.
+pub(super) async fn execute_ahead(
+    database: &Arc<Database>,
+    sql: Arc<str>,
+    params: Arc<[Value]>,
+) -> Result<(), DbError> {
+    let lease = database.borrow(Access::Write).await?;
+    let (lease, done) = on_lease(lease, move |conn| {
+        conn.control("PRAGMA synchronous = NORMAL")?;
+        let done = run(conn, false, &sql, &params, &mut |_: &super::Row<'_>| {
+            Ok(ControlFlow::Continue(()))
+        });
+        // whatever became of it: all else is waited for, also where this was interrupted
+        let full = || conn.control("PRAGMA synchronous = FULL");
+        full().or_else(|_| full())?;
+        done
+    })
+    .await?;
+    drop(lease);
+    done.map(drop)
+}
+
 type Each<'a> = &'a mut dyn FnMut(&super::Row<'_>) -> Result<ControlFlow<()>, DbError>;
 
 /// Collects up to `most` rows of a run. A statement is always run to its end, so that a write
