@@ -6,6 +6,7 @@ use chrono::{SubsecRound, Utc};
 use garde::Validate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tenantry::{
     db::{DbError, TenantDb},
     routing::Site,
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     access::OWNER,
-    models::product::{NewProduct, kept},
+    models::product::{self, NewProduct, kept},
 };
 
 /// How many rows are written in a transaction.
@@ -176,6 +177,7 @@ async fn write(
         .await?;
         added += 1;
     }
+    tx.publish(product::TOPIC, &json!({ "change": "imported" }))?;
     tx.commit().await?;
     batch.clear();
     outcome.added += added;

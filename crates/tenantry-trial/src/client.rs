@@ -2,12 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Method,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
 use serde_json::Value;
 
-use crate::{Answer, Program, Server};
+use crate::{Answer, Events, Program, Server};
 
 /// Somebody who asks the server: a tenant named or not, signed in or not.
 #[derive(Debug)]
@@ -104,6 +104,22 @@ impl<P: Program> Client<P> {
         self.send("GET", path, Payload::Nothing).await
     }
 
+    /// Listens to server-sent events, the first of which has come.
+    ///
+    /// # Panics
+    /// When that is not to be.
+    pub async fn listen(&self, path: &str) -> Events {
+        let url = format!("http://{}{path}", self.server.addr());
+        // it may last longer than an answer may take
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = http.get(url).headers(self.headers.clone());
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let mut events = Events::new(response);
+        events.is_next("ready", Value::Null).await;
+        events
+    }
+
     /// A DELETE.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, Payload::Nothing).await
@@ -177,12 +193,20 @@ impl<P: Program> Client<P> {
             Payload::Bytes("", body) => request.body(body),
             Payload::Bytes(kind, body) => request.header("content-type", kind).body(body),
         };
-        let response = request.send().await?;
+        let mut response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = match headers.get(CONTENT_TYPE) {
+            // of what goes on for ever the beginning
+            Some(kind) if kind == "text/event-stream" => {
+                response.chunk().await?.unwrap_or_default()
+            }
+            _ => response.bytes().await?,
+        };
         Ok(Answer {
             asked,
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: response.bytes().await?.into(),
+            status: status.as_u16(),
+            headers,
+            body: body.into(),
         })
     }
 }

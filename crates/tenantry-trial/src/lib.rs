@@ -12,6 +12,7 @@
 
 mod answer;
 mod client;
+mod events;
 mod place;
 mod raw;
 mod server;
@@ -24,6 +25,7 @@ use std::{
 
 pub use answer::Answer;
 pub use client::{Client, Payload};
+pub use events::Events;
 pub use place::{Done, Place, Setup, on_databases, on_files};
 pub use raw::{Reply, exchange, get_with_hosts};
 pub use server::Server;

@@ -6,7 +6,7 @@ use crate::{
     policy::Policies,
     resources,
     scoped::{
-        files, jobs,
+        files, jobs, live,
         mail::{EmlFiles, Mailer, TenantSmtp},
         settings::{Groups, Key, Settings},
     },
@@ -58,6 +58,7 @@ pub struct Config {
     pub(crate) settings: Groups,
     pub(crate) keys: Vec<Key>,
     pub(crate) plans: Plans,
+    pub(crate) most_listeners: usize,
     pub(crate) tenant_smtp: TenantSmtp,
     pub(crate) development: bool,
 }
@@ -103,6 +104,7 @@ impl Config {
             settings: Groups::default(),
             keys: Vec::new(),
             plans: Plans::default(),
+            most_listeners: live::MOST_LISTENERS,
             tenant_smtp: TenantSmtp::default(),
             development: false,
         }
@@ -201,6 +203,13 @@ impl Config {
     #[must_use]
     pub fn most_connections(mut self, most: NonZeroUsize) -> Self {
         self.most_connections = most;
+        self
+    }
+
+    /// How many may [listen](crate::scoped::live) in each tenant, in a process; 1,000 unless told.
+    #[must_use]
+    pub fn most_listeners(mut self, most: usize) -> Self {
+        self.most_listeners = most;
         self
     }
 

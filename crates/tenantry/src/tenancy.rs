@@ -30,6 +30,7 @@ use crate::{
         cache::{Cache, CentralCache, Kept, TenantCache},
         files::{Files as FilesOf, Usage},
         jobs::Queue,
+        live,
         mail::{Mail, Mailer, TenantMailers},
         settings::{Groups, Keys, TenantSettings},
     },
@@ -78,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) settings: Groups,
     pub(crate) keys: Keys,
     pub(crate) plans: Plans,
+    pub(crate) live: Arc<live::Hub>,
     pub(crate) tenant_mailers: TenantMailers,
     pub(crate) development: bool,
     /// Tenants whose migrations were begun because somebody used them.
@@ -228,6 +230,7 @@ impl Tenancy {
             keys: Keys::new(config.keys, &config.data),
             settings: config.settings,
             plans: config.plans,
+            live: Arc::new(live::Hub::new(config.most_listeners)),
             tenant_mailers: TenantMailers::new(config.tenant_smtp),
             development: config.development,
             data: config.data,
@@ -259,6 +262,7 @@ impl Tenancy {
                 )));
             }
         }
+        live::begin(&self).await?;
         lifecycle::recover(&self).await;
         if self.0.pending > 0 {
             let weak = Arc::downgrade(&self.0);
@@ -300,7 +304,8 @@ impl Tenancy {
             }
             self.migrate_in_time(tenant).await
         };
-        self.0.places.engine(tenant, migrated).await.map(Db::new)
+        let engine = self.0.places.engine(tenant, migrated).await?;
+        Ok(Db::new(engine).telling(self.outlet(tenant)))
     }
 
     /// The migrations that the tenant lacks, by its own ledger.
@@ -511,6 +516,7 @@ impl Tenancy {
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Relaxed);
         self.0.pool.notify_one();
+        self.0.live.close();
         self.0.central.close();
         self.0.places.close();
     }

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod domains;
+pub(crate) mod events;
 pub(crate) mod invitations;
 pub(crate) mod jobs;
 pub(crate) mod keys;

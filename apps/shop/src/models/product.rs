@@ -4,6 +4,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use garde::Validate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tenantry::{
     db::{DbError, FromRow, TenantTx, Value},
     policy::{Attribute, Object, Permissions},
@@ -17,6 +18,9 @@ use crate::{
     plans::{self, Counted},
     validate,
 };
+
+/// Where it is told that products were added, changed or removed.
+pub(crate) const TOPIC: &str = "products";
 
 /// Something a shop sells.
 #[derive(Debug, Clone, Serialize, FromRow)]
@@ -165,6 +169,12 @@ impl Writable for Product {
         if let Written::Created(_) = what {
             plans::require::<ResourceError>(tx, by.plan(), Counted::Products).await?;
         }
+        let (change, id) = match &what {
+            Written::Created(node) => ("added", node.object.id),
+            Written::Changed { after, .. } => ("changed", after.object.id),
+            Written::Removed(node) => ("removed", node.object.id),
+        };
+        tx.publish(TOPIC, &json!({ "id": id, "change": change }))?;
         if !by.is_impersonated() {
             return Ok(());
         }

@@ -13,6 +13,7 @@ mod crash;
 mod domains;
 mod jobs;
 mod leaks;
+mod live;
 mod mail;
 mod matrix;
 mod pictures;

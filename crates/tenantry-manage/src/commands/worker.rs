@@ -48,6 +48,7 @@ pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Resul
         () = signals.next() => return Err(Error::Interrupted),
     };
     tracing::info!(?tally, "no more jobs are worked on");
+    tenancy.tell_all().await;
     tenancy.close();
     Ok(())
 }

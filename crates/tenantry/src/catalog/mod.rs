@@ -7,6 +7,7 @@
 mod cache;
 mod domains;
 mod due;
+mod events;
 mod operations;
 mod restores;
 pub(crate) mod schema;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use cache::{Cache, LIFE, SHORT_LIFE};
 pub(crate) use domains::Claimed;
+pub(crate) use events::SAID;
 pub(crate) use operations::{Deletion, Move};
 use settings::Remembered;
 pub(crate) use settings::{Kept, KeptGroups, KeptOf};

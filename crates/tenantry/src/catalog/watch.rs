@@ -7,6 +7,7 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_postgres::AsyncMessage;
 
+use super::SAID;
 use crate::{
     db::{DbError, postgres::Server},
     tenancy::Inner,
@@ -82,6 +83,9 @@ pub(crate) async fn listen(tenancy: Weak<Inner>, server: Arc<Server>, mut heard:
             let Some(tenancy) = tenancy.upgrade() else {
                 return;
             };
+            if message.as_deref() == Some(SAID) {
+                tenancy.live.news.notify_one();
+            }
             if let Some((id, code)) = message.as_deref().and_then(parse)
                 && let Err(error) = changed(&tenancy, id, code).await
             {
@@ -101,6 +105,7 @@ pub(crate) async fn listen(tenancy: Weak<Inner>, server: Arc<Server>, mut heard:
                 Ok(listener) => {
                     heard = listener;
                     tenancy.catalog.set_hearing(true);
+                    tenancy.live.news.notify_one();
                     break;
                 }
                 Err(error) => tracing::warn!(%error, "the catalog's changes cannot be heard"),

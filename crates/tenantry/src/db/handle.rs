@@ -1,8 +1,11 @@
 use std::{fmt, marker::PhantomData};
 
+use serde::Serialize;
+
 use super::{
     DbError, Pipeline, Query,
     engine::Engine,
+    event::{Announced, Event, Outlet},
     query::Target,
     transaction::{Lock, Transaction},
 };
@@ -45,6 +48,8 @@ pub type CentralTx = Tx<CentralScope>;
 /// ```
 pub struct Db<S> {
     engine: Engine,
+    /// Where it is told what happens here; nowhere for the library's own handles.
+    outlet: Option<Outlet>,
     scope: PhantomData<fn() -> S>,
 }
 
@@ -52,6 +57,7 @@ impl<S> Db<S> {
     pub(crate) fn new(engine: Engine) -> Self {
         Self {
             engine,
+            outlet: None,
             scope: PhantomData,
         }
     }
@@ -108,14 +114,29 @@ impl<S> Db<S> {
     pub fn begin(&self) -> Tx<S> {
         Tx {
             inner: Transaction::new(self.engine.clone()),
+            announced: Announced::through(self.outlet.clone()),
             scope: PhantomData,
+        }
+    }
+}
+
+impl TenantDb {
+    /// The same, which tells what happens here.
+    pub(crate) fn telling(self, outlet: Outlet) -> Self {
+        Self {
+            outlet: Some(outlet),
+            ..self
         }
     }
 }
 
 impl<S> Clone for Db<S> {
     fn clone(&self) -> Self {
-        Self::new(self.engine.clone())
+        Self {
+            engine: self.engine.clone(),
+            outlet: self.outlet.clone(),
+            scope: PhantomData,
+        }
     }
 }
 
@@ -131,6 +152,7 @@ impl<S> fmt::Debug for Db<S> {
 /// [`Savepoint`] around that statement, is rolled back: the same on every engine.
 pub struct Tx<S> {
     inner: Transaction,
+    announced: Announced,
     scope: PhantomData<fn() -> S>,
 }
 
@@ -163,7 +185,12 @@ impl<S> Tx<S> {
     /// # Errors
     /// [`DbError::Aborted`] when a statement had failed; then nothing was changed.
     pub async fn commit(self) -> Result<(), DbError> {
-        self.inner.commit().await
+        let on_its_way = self.announced.on_its_way();
+        let committed = self.inner.commit().await;
+        if committed.is_err() {
+            on_its_way.forget();
+        }
+        committed
     }
 
     /// Undoes the changes, and waits until that is done.
@@ -176,6 +203,29 @@ impl<S> Tx<S> {
 }
 
 impl Tx<TenantScope> {
+    /// Tells those who [listen](crate::scoped::live) in this tenant, in every process, once the
+    /// transaction is committed; nobody if it is rolled back. It is told at most once: whoever
+    /// listens learns that something happened, and looks.
+    ///
+    /// ```
+    /// # use tenantry::db::{DbError, TenantDb};
+    /// async fn rename(db: &TenantDb, code: &str, name: &str) -> Result<(), DbError> {
+    ///     let mut tx = db.begin();
+    ///     tx.query("UPDATE products SET name = $2 WHERE code = $1")
+    ///         .bind(code).bind(name).execute().await?;
+    ///     tx.publish("products", &code)?;
+    ///     tx.commit().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// When the topic is longer than 100 bytes or has a line's end in it, or the data has more than
+    /// 16 KiB as JSON.
+    pub fn publish(&mut self, topic: &str, data: &impl Serialize) -> Result<(), DbError> {
+        self.announced.add(Event::new(topic, data)?);
+        Ok(())
+    }
+
     /// Holds a lock, beside others who hold it so, until the transaction ends. Where there is one
     /// writer, who writes holds it alone.
     pub(crate) async fn lock_shared(&mut self, key: i64) -> Result<(), DbError> {

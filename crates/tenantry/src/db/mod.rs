@@ -17,6 +17,7 @@
 
 mod engine;
 mod error;
+mod event;
 mod handle;
 mod pipeline;
 pub(crate) mod postgres;
@@ -33,6 +34,8 @@ pub(crate) const AUDIT_TABLE: &str = "audit_log";
 
 pub(crate) use engine::Engine;
 pub use error::{DbError, Violation};
+pub use event::Event;
+pub(crate) use event::{Outlet, Tell};
 pub use handle::{
     CentralDb, CentralScope, CentralTx, Db, Executor, Savepoint, TenantDb, TenantScope, TenantTx,
     Tx,

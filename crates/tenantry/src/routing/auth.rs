@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use super::{
     BrowserSession, Problem,
-    session::{Impersonated, Known},
+    session::{self, Impersonated, Known},
 };
 use crate::{
     Tenancy,
     db::{DbError, TenantDb},
     operators::OperatorRole,
+    policy::Permissions,
     tenant::Tenant,
     users::{ApiKey, ApiKeys, Jwts, Tokens, User, Users},
 };
@@ -89,6 +90,16 @@ impl<S: Sync> OptionalFromRequestParts<S> for Caller {
 /// Who was found to make the request.
 #[derive(Clone)]
 struct Found(Option<Caller>);
+
+/// Forgets who was found to make the request, so that it is looked for again.
+pub(super) async fn forget_who(parts: &mut Parts) -> Result<(), Problem> {
+    parts.extensions.remove::<Found>();
+    parts.extensions.remove::<Permissions>();
+    match parts.extensions.get::<Session>() {
+        Some(session) if session.id().is_some() => session.load().await.map_err(session::failed),
+        _ => Ok(()),
+    }
+}
 
 impl Caller {
     async fn find<S: Sync>(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {

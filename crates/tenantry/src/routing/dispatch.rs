@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{Problem, Resolvers, resolver::Claim, session::Cookie};
 use crate::{
     Tenancy,
+    policy::People,
     tenant::{Tenant, TenantStatus},
 };
 
@@ -36,6 +37,14 @@ pub(super) struct Resolved {
     pub(super) account_cookie: Option<Cookie>,
     /// What the request belongs to, with all that is done later because of it.
     pub(super) trace: Arc<str>,
+}
+
+impl Resolved {
+    /// Whether people stand outside of tenants here.
+    pub(super) fn has_people_outside(&self) -> bool {
+        let policies = self.tenancy.policies();
+        policies.is_some_and(|policies| policies.0.people == People::Outside)
+    }
 }
 
 /// The sessions that are kept with browsers.

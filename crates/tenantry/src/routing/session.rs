@@ -306,7 +306,7 @@ fn life() -> time::Duration {
     time::Duration::seconds(LIFE.num_seconds())
 }
 
-fn failed(error: tower_sessions::session::Error) -> Problem {
+pub(super) fn failed(error: tower_sessions::session::Error) -> Problem {
     match error {
         tower_sessions::session::Error::Store(error) => {
             tracing::warn!(%error, "sessions are unavailable");

@@ -520,6 +520,30 @@ pub(super) const MATRIX: &[Entry] = &[
         import,
         202,
     ),
+    tenant(
+        "GET",
+        "/api/products/events",
+        Anyone,
+        Of::Nothing,
+        nothing,
+        200,
+    ),
+    tenant(
+        "GET",
+        "/api/products/socket",
+        Anyone,
+        Of::Nothing,
+        nothing,
+        101,
+    ),
+    tenant(
+        "GET",
+        "/api/jobs/events",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        200,
+    ),
     tenant("GET", "/api/jobs/{id}", SignedIn, Of::Import, nothing, 200),
     tenant(
         "GET",
@@ -815,6 +839,11 @@ impl Entry {
         } else {
             client.clone()
         };
+        let client = if self.success == 101 {
+            as_socket(&client)
+        } else {
+            client
+        };
         client
             .send(
                 self.method,
@@ -862,4 +891,13 @@ impl Entry {
         };
         (self.method, path, self.kind)
     }
+}
+
+/// The same, who would go on over a WebSocket.
+fn as_socket(client: &Client) -> Client {
+    client
+        .with("connection", "upgrade")
+        .with("upgrade", "websocket")
+        .with("sec-websocket-version", "13")
+        .with("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
 }

@@ -61,7 +61,8 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
     let jobs = A::jobs(site);
     let working = (settings.workers > 0 && !jobs.is_empty())
         .then(|| Working::begin(&tenancy, jobs, settings.workers.into(), |worker| worker));
-    let served = serve(listener, router, signals, working).await;
+    let served = serve(listener, router, signals, working, &tenancy).await;
+    tenancy.tell_all().await;
     tenancy.close();
     served
 }
@@ -89,6 +90,7 @@ async fn serve(
     router: Router,
     mut signals: Signals,
     mut working: Option<Working>,
+    tenancy: &Tenancy,
 ) -> Result<(), Error> {
     let (stop, stopped) = oneshot::channel::<()>();
     let listener = listener.tap_io(|connection| {
@@ -106,6 +108,8 @@ async fn serve(
     }
     printer::note("stopping, once requests under way have ended; a second signal does not wait");
     drop(stop);
+    // or they would never end
+    tenancy.end_live();
     let draining = async {
         if let Some(working) = &mut working {
             working.stop();

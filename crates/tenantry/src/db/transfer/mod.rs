@@ -34,9 +34,10 @@ pub(crate) enum Whose {
 
 /// Of the catalog's tables, what belongs to this one deployment: how it was made, what its processes
 /// tell each other, and what was restored into it.
-const NOT_CARRIED: [&str; 4] = [
+const NOT_CARRIED: [&str; 5] = [
     "tenantry_changes",
     "tenantry_due",
+    "tenantry_events",
     "tenantry_migrations",
     "tenantry_restores",
 ];

@@ -10,7 +10,7 @@ use chrono::Utc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{JobError, Queue};
+use super::{JobError, Queue, TOPIC};
 use crate::{
     Tenancy, Tenant,
     db::{DbError, TenantDb, TenantTx},
@@ -27,6 +27,7 @@ pub(super) struct Inner {
     pub(super) tenant: Tenant,
     pub(super) db: TenantDb,
     pub(super) id: Uuid,
+    pub(super) kind: Arc<str>,
     pub(super) lease: Uuid,
     pub(super) attempt: i32,
     pub(super) trace: Option<Arc<str>>,
@@ -42,6 +43,23 @@ pub(super) struct Progress {
     pub(super) of: Option<i64>,
     pub(super) note: String,
     pub(super) is_new: bool,
+}
+
+impl Progress {
+    /// Whether there is anything to say.
+    pub(super) fn is_told(&self) -> bool {
+        self.done != 0 || self.of.is_some() || !self.note.is_empty()
+    }
+
+    /// How those who listen hear of it.
+    pub(super) fn said(&self, id: Uuid, kind: &str, status: &str) -> serde_json::Value {
+        serde_json::json!({
+            "id": id,
+            "kind": kind,
+            "status": status,
+            "progress": { "done": self.done, "of": self.of, "note": self.note },
+        })
+    }
 }
 
 impl JobContext {
@@ -148,12 +166,16 @@ impl JobContext {
             .bind(false)
             .bind(progress.done)
             .bind(progress.of)
-            .bind(progress.note)
+            .bind(&progress.note)
             .execute()
             .await?;
         if ended == 0 {
             tx.rollback().await?;
             return Err(JobError::again(DbError::NotFound));
+        }
+        if progress.is_told() {
+            let said = progress.said(self.0.id, &self.0.kind, "done");
+            drop(tx.publish(TOPIC, &said));
         }
         tx.commit().await?;
         self.0.finished.store(true, Ordering::Release);

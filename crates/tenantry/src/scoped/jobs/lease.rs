@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
+    TOPIC,
     context::Progress,
     queue::{hint, take_lock},
     turn::Shared,
@@ -32,6 +33,7 @@ pub(super) struct Taken {
 pub(super) struct Ending {
     pub(super) id: Uuid,
     pub(super) lease: Uuid,
+    pub(super) kind: String,
     pub(super) how: How,
     pub(super) progress: Progress,
 }
@@ -201,6 +203,9 @@ async fn end(
         .await?;
     if written == 0 {
         tracing::warn!(job = %ending.id, "a job that has ended is another worker's by now");
+    } else if ending.progress.is_told() {
+        let said = ending.progress.said(ending.id, &ending.kind, status);
+        tx.publish(TOPIC, &said)?;
     }
     Ok(())
 }

@@ -67,6 +67,11 @@ use crate::{
     migrate::Migrations,
 };
 
+/// The topic in which [those who listen](crate::scoped::live) hear how far jobs are that
+/// [tell](JobContext::progress): `{"id": …, "kind": …, "status": …, "progress": {"done": …, "of": …,
+/// "note": …}}`.
+pub const TOPIC: &str = "jobs";
+
 pub(crate) fn migrations() -> Migrations {
     Migrations::new().sql("tenantry_0006_jobs", include_str!("0001_jobs.sql"))
 }

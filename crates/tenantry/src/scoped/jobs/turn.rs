@@ -17,7 +17,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    JobContext, JobError, Jobs, Tally,
+    JobContext, JobError, Jobs, TOPIC, Tally,
     context::{Inner, Progress},
     handlers::Handler,
     lease::{self, Ending, How, Taken},
@@ -309,6 +309,7 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
         tenant: tenant.clone(),
         db: db.clone(),
         id: taken.id,
+        kind: taken.kind.as_str().into(),
         lease: taken.lease,
         attempt: taken.attempt,
         trace: taken.trace.as_deref().map(Into::into),
@@ -350,6 +351,7 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
     }
     Some(Ending {
         id: taken.id,
+        kind: taken.kind,
         lease: taken.lease,
         how: how?,
         progress: inner.told(),
@@ -414,6 +416,10 @@ async fn watch_over(
             let asked = lease::keep(&inner.db, taken.id, taken.lease, until, &progress).await;
             if asked.is_ok() {
                 kept = asked_at;
+                if news.is_some() {
+                    let said = progress.said(taken.id, &taken.kind, "running");
+                    drop(inner.tenancy.live(tenant).publish(TOPIC, &said));
+                }
             }
             asked
         } else {

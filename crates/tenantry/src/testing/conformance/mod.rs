@@ -13,6 +13,7 @@ mod domains;
 mod files;
 mod jobs;
 mod lifecycle;
+mod live;
 mod mail;
 mod members;
 mod migrations;
@@ -81,6 +82,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
             cache::CASES,
             settings::CASES,
             mail::CASES,
+            live::CASES,
         ])
         .chain(domains::CASES)
         .chain(jobs::CASES)
