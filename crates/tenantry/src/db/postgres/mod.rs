@@ -13,6 +13,7 @@ pub(crate) mod server;
 mod statements;
 mod stream;
 mod tls;
+mod turns;
 mod value;
 mod vet;
 
@@ -314,7 +315,8 @@ pub(super) async fn control(
 pub(super) async fn borrow(scope: &Scope) -> Result<Lease, DbError> {
     scope.check_open()?;
     let prefer = scope.is_schema().then_some(&*scope.begin);
-    scope.server.borrow(&scope.database, prefer).await
+    let server = &scope.server;
+    server.borrow(&scope.database, scope.whose, prefer).await
 }
 
 /// The text that is sent for `sql`, if it may be said at all.
