@@ -404,6 +404,7 @@ impl From<DomainError> for Problem {
             DomainError::Reserved => Self::invalid_field("host", "is the deployment's own"),
             DomainError::TooLong => Self::invalid_field("host", "is too long"),
             DomainError::NotFound => Self::not_found(),
+            DomainError::TooOften(wait) => Self::too_many_requests(wait),
             DomainError::NotPossible => Self::tenant_not_found(),
             DomainError::NameServers(error) => {
                 tracing::warn!(%error, "the name servers cannot be asked");
