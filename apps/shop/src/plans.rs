@@ -49,8 +49,3 @@ where
     let count: i64 = on.query(sql).scalar().await?;
     Ok(plan.check(what, count.unsigned_abs())?)
 }
-
-/// Whether there is room for one more user.
-pub(crate) fn room(plan: &Plan, users: i64) -> Result<(), PlanLimit> {
-    plan.check(USERS, users.unsigned_abs() + 1)
-}
