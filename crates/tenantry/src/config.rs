@@ -10,7 +10,7 @@ use crate::{
         mail::{EmlFiles, Mailer, TenantSmtp},
         settings::{Groups, Key, Settings},
     },
-    tenant::{Isolation, Plan, Plans},
+    tenant::{Isolation, Limits, Plan, Plans},
     users,
 };
 
@@ -310,6 +310,14 @@ impl Config {
     #[must_use]
     pub fn plan(mut self, plan: Plan) -> Self {
         self.plans.add(plan);
+        self
+    }
+
+    /// How much of the deployment a tenant may take whose plan says nothing of it;
+    /// [`Limits::default`] unless told.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.plans.limit_others(limits);
         self
     }
 

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
         cache::{Cache, CentralCache, Kept, TenantCache},
         files::{Files as FilesOf, Usage},
         jobs::Queue,
+        limits::Limiter,
         mail::{Mail, Mailer, TenantMailers},
         settings::{Groups, Keys, TenantSettings},
     },
@@ -62,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) cache: Kept,
     pub(crate) passwords: Passwords,
     pub(crate) guard: Guard,
+    pub(crate) limiter: Limiter,
+    pub(crate) statement_timeout: Duration,
     pub(crate) mailer: Arc<dyn Mailer>,
     pub(crate) mail_address: String,
     pub(crate) writes_mail: bool,
@@ -215,6 +219,8 @@ impl Tenancy {
             default_isolation,
             passwords: Passwords::new(),
             guard: Guard::new(),
+            limiter: Limiter::new(),
+            statement_timeout: config.statement_timeout,
             mailer: config.mailer.0,
             mail_address: config.mail_address,
             writes_mail: config.writes_mail,

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{Problem, Resolvers, resolver::Claim, session::Cookie};
+use super::{Problem, Resolvers, limits, resolver::Claim, session::Cookie};
 use crate::{
     Tenancy,
     tenant::{Tenant, TenantStatus},
@@ -141,19 +141,26 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
     }
     let request = Request::from_parts(parts, body);
     async {
-        let answer = match (tenant, tables.cookie) {
-            (Some(tenant), Some(cookie)) => {
-                let table = tables.tenant.clone();
-                let tenancy = tables.tenancy.clone();
-                return cookie.serve(table, tenancy, tenant, request).await;
-            }
-            (Some(_), None) => tables.tenant.clone().oneshot(request).await,
-            (None, _) => tables.central.clone().oneshot(request).await,
+        let Some(tenant) = tenant else {
+            return match tables.central.clone().oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
         };
-        match answer {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+        let tenancy = &tables.tenancy;
+        let admitted = match limits::admit(tenancy, &tenant, &tenancy.limits(&tenant)).await {
+            Ok(admitted) => admitted,
+            Err(refused) => return refused,
+        };
+        let table = tables.tenant.clone();
+        let response = match tables.cookie {
+            Some(cookie) => cookie.serve(table, tenancy.clone(), tenant, request).await,
+            None => match table.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+        };
+        limits::answered(admitted, response)
     }
     .instrument(span)
     .await
@@ -213,7 +220,13 @@ async fn show_page(State(page): State<PageOf>, request: Request, next: Next) -> 
     };
     let mut shown = page(problem);
     *shown.status_mut() = problem.status();
-    for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+    for name in [
+        header::ALLOW,
+        header::RETRY_AFTER,
+        header::WWW_AUTHENTICATE,
+        limits::POLICY,
+        limits::LEFT,
+    ] {
         if let Some(value) = response.headers().get(&name) {
             shown.headers_mut().insert(name, value.clone());
         }

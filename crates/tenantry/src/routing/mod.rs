@@ -29,6 +29,7 @@ mod dispatch;
 mod extract;
 pub mod files;
 mod host;
+mod limits;
 mod member;
 mod permission;
 mod problem;

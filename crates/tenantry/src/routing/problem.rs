@@ -14,6 +14,7 @@ use crate::{
     operators::OperatorError,
     policy::Refused,
     resources::ResourceError,
+    scoped::jobs::EnqueueError,
     users::{LinkError, PasswordError, SignInError, UserError},
 };
 
@@ -264,6 +265,19 @@ impl From<DbError> for Problem {
                 "There is no room left to store this.",
             ),
             _ => Self::internal(&error),
+        }
+    }
+}
+
+/// How long it takes until a job that waits is done nobody knows.
+const UNTIL_JOBS_ARE_DONE: Duration = Duration::from_secs(30);
+
+impl From<EnqueueError> for Problem {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Full { .. } => Self::too_many_requests(UNTIL_JOBS_ARE_DONE),
+            EnqueueError::TooMany(wait) => Self::too_many_requests(wait),
+            EnqueueError::Db(error) => error.into(),
         }
     }
 }

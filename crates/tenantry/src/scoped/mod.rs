@@ -3,5 +3,6 @@
 pub mod cache;
 pub mod files;
 pub mod jobs;
+pub mod limits;
 pub mod mail;
 pub mod settings;

@@ -13,6 +13,7 @@ mod domains;
 mod files;
 mod jobs;
 mod lifecycle;
+mod limits;
 mod mail;
 mod members;
 mod migrations;
@@ -84,6 +85,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         ])
         .chain(domains::CASES)
         .chain(jobs::CASES)
+        .chain(limits::CASES)
         .flatten()
         .copied()
 }
