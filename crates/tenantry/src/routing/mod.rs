@@ -30,6 +30,7 @@ mod extract;
 pub mod files;
 mod host;
 mod member;
+mod metered;
 mod permission;
 mod problem;
 mod proxy;

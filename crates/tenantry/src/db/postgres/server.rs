@@ -34,7 +34,7 @@ use super::{
     statements::Statements,
     tls::{self, Check},
 };
-use crate::db::DbError;
+use crate::db::{DbError, meter::Clock};
 
 /// How long a caller waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -264,10 +264,12 @@ impl Server {
     }
 
     /// A connection to the database, if it can be had the one that was lent for `prefer` before.
+    /// `waiting` has begun, and becomes the loan.
     pub(super) async fn borrow(
         self: &Arc<Self>,
         database: &Arc<str>,
         prefer: Option<&str>,
+        waiting: Clock,
     ) -> Result<Lease, DbError> {
         let turn = tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned())
             .await
@@ -292,6 +294,7 @@ impl Server {
             busy: false,
             open: false,
             turn: Some(turn),
+            _loan: waiting.lent(),
         })
     }
 
@@ -564,6 +567,7 @@ pub(crate) struct Lease {
     /// Whether a transaction has been begun on it that has not been seen to end.
     pub(super) open: bool,
     turn: Option<OwnedSemaphorePermit>,
+    _loan: Clock,
 }
 
 impl Lease {

@@ -14,7 +14,7 @@ use object_store::{
 use uuid::Uuid;
 
 use super::{FileError, FileKind, FileName, Files, Stored};
-use crate::db::DbError;
+use crate::db::{DbError, Quantity};
 
 /// Where uploads are until they are whole; no [`FileName`] begins so.
 pub(crate) const UNFINISHED: &str = ".unfinished";
@@ -53,7 +53,14 @@ impl Files {
         };
         // all of it is here: whoever goes away now does not leave it half done
         let (files, name) = (self.clone(), name.clone());
-        let ending = tokio::spawn(async move { files.end(upload, &store, draft, name).await });
+        let bytes = stored.bytes;
+        let ending = tokio::spawn(async move {
+            files.end(upload, &store, draft, name).await?;
+            let meter = files.tenancy.meter(&files.tenant);
+            meter.add(Quantity::FilesPut, 1);
+            meter.add(Quantity::FileBytesIn, bytes);
+            Ok::<_, FileError>(())
+        });
         ending.await.map_err(|_| DbError::Closed)??;
         Ok(stored)
     }
