@@ -60,6 +60,8 @@ pub struct Config {
     pub(crate) plans: Plans,
     pub(crate) tenant_smtp: TenantSmtp,
     pub(crate) development: bool,
+    pub(crate) usage_interval: Duration,
+    pub(crate) busiest_tenants: usize,
 }
 
 /// A mailer, which need not say what it is.
@@ -105,6 +107,8 @@ impl Config {
             plans: Plans::default(),
             tenant_smtp: TenantSmtp::default(),
             development: false,
+            usage_interval: Duration::from_secs(30),
+            busiest_tenants: 20,
         }
     }
 
@@ -334,6 +338,23 @@ impl Config {
     #[must_use]
     pub fn development(mut self, development: bool) -> Self {
         self.development = development;
+        self
+    }
+
+    /// How often what tenants [use](crate::usage) is written down; every 30 seconds unless told, and
+    /// every minute at least. A process that dies loses what it counted since.
+    #[must_use]
+    pub fn usage_interval(mut self, interval: Duration) -> Self {
+        const LEAST: Duration = Duration::from_millis(10);
+        self.usage_interval = interval.clamp(LEAST, Duration::from_secs(60));
+        self
+    }
+
+    /// How many tenants [metrics](crate::Tenancy::busiest) tell apart; 20 unless told. However many
+    /// there are, there is no line more.
+    #[must_use]
+    pub fn busiest_tenants(mut self, most: usize) -> Self {
+        self.busiest_tenants = most;
         self
     }
 

@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
+use chrono::Utc;
+
 use crate::{
     Config,
     catalog::{self, Catalog, Listener, Store},
     central::Central,
     db::{
         CentralDb, Db, DbError, TenantDb,
+        meter::Account,
         postgres::{Server, server::Options},
         sqlite::{self, Create},
     },
@@ -36,6 +39,7 @@ use crate::{
         settings::{Groups, Keys, TenantSettings},
     },
     tenant::{Isolation, Plan, Plans, Tenant, TenantCode, TenantId},
+    usage::{self, Ledger, Meters},
     users::{Guard, Passwords},
 };
 
@@ -84,6 +88,10 @@ pub(crate) struct Inner {
     pub(crate) plans: Plans,
     pub(crate) tenant_mailers: TenantMailers,
     pub(crate) development: bool,
+    pub(crate) meters: Meters,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) usage_writer: usage::Writer,
+    usage_interval: Duration,
     /// Tenants whose migrations were begun because somebody used them.
     pub(crate) migrating: Mutex<HashSet<TenantId>>,
     /// Told when a tenant that was made ahead is taken.
@@ -239,6 +247,10 @@ impl Tenancy {
             data: config.data,
             credential_tables: config.credential_tables,
             personal_columns: config.personal_columns,
+            meters: Meters::default(),
+            ledger: Mutex::new(Ledger::new(config.busiest_tenants, Utc::now())),
+            usage_writer: usage::Writer::new(),
+            usage_interval: config.usage_interval,
             migrating: Mutex::default(),
             pool: lifecycle::Taken::default(),
             work: tokio::sync::Notify::new(),
@@ -266,6 +278,8 @@ impl Tenancy {
             }
         }
         lifecycle::recover(&self).await;
+        let weak = Arc::downgrade(&self.0);
+        drop(tokio::spawn(usage::keep(weak, self.0.usage_interval)));
         if self.0.pending > 0 {
             let weak = Arc::downgrade(&self.0);
             drop(tokio::spawn(lifecycle::keep_ready(weak, self.0.pending)));
@@ -306,7 +320,8 @@ impl Tenancy {
             }
             self.migrate_in_time(tenant).await
         };
-        self.0.places.engine(tenant, migrated).await.map(Db::new)
+        let engine = self.0.places.engine(tenant, migrated).await?;
+        Ok(Db::new(engine.on(Account::of(self.meter(tenant)))))
     }
 
     /// The migrations that the tenant lacks, by its own ledger.

@@ -1,6 +1,6 @@
 //! The catalog's own tables, in the central database.
 
-use super::domains;
+use super::{domains, usage};
 use crate::migrate::Migrations;
 
 /// Every change of a tenant leaves a row in `tenantry_changes`, by trigger, so that no writer can
@@ -511,6 +511,7 @@ pub(crate) fn sqlite() -> Migrations {
         .sql("tenantry_0010_domains", domains::SQLITE)
         .sql("tenantry_0011_settings", SETTINGS_SQLITE)
         .sql("tenantry_0012_due", DUE)
+        .sql("tenantry_0013_usage", usage::SCHEMA)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -532,4 +533,5 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0010_domains", domains::POSTGRES)
         .sql("tenantry_0011_settings", SETTINGS_POSTGRES)
         .sql("tenantry_0012_due", DUE)
+        .sql("tenantry_0013_usage", usage::SCHEMA)
 }

@@ -18,6 +18,7 @@
 mod engine;
 mod error;
 mod handle;
+pub(crate) mod meter;
 mod pipeline;
 pub(crate) mod postgres;
 mod query;
@@ -31,12 +32,13 @@ mod value;
 /// The log of a tenant: what is in it is neither changed nor removed.
 pub(crate) const AUDIT_TABLE: &str = "audit_log";
 
-pub(crate) use engine::Engine;
+pub(crate) use engine::{Engine, Kind as EngineKind};
 pub use error::{DbError, Violation};
 pub use handle::{
     CentralDb, CentralScope, CentralTx, Db, Executor, Savepoint, TenantDb, TenantScope, TenantTx,
     Tx,
 };
+pub use meter::{Amounts, Meter, Quantity};
 pub use pipeline::{Answers, Pipeline, PipelineQuery, Slot};
 pub use query::{Query, RowStream};
 pub use row::{AnyRow, FromRow, Row};

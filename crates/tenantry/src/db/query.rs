@@ -7,7 +7,12 @@ use std::{
 use futures_util::Stream;
 
 use super::{
-    DbError, FromRow, FromValue, Row, Value, engine::Engine, postgres, row::Ignored, sqlite,
+    DbError, FromRow, FromValue, Row, Value,
+    engine::Engine,
+    meter::{Account, Quantity},
+    postgres,
+    row::Ignored,
+    sqlite,
     transaction::Transaction,
 };
 
@@ -153,11 +158,19 @@ impl<'a> Query<'a> {
             return Err(error);
         }
         let params = self.params.into();
+        let (rows, account) = match self.target {
+            Target::Alone(engine) => (
+                engine.stream(self.sql, params).await?,
+                engine.account.clone(),
+            ),
+            Target::Within(transaction) => (
+                transaction.stream(self.sql, params).await?,
+                transaction.engine().account.clone(),
+            ),
+        };
         Ok(RowStream {
-            rows: match self.target {
-                Target::Alone(engine) => engine.stream(self.sql, params).await?,
-                Target::Within(transaction) => transaction.stream(self.sql, params).await?,
-            },
+            rows,
+            account,
             borrowed: std::marker::PhantomData,
         })
     }
@@ -173,6 +186,7 @@ pub(crate) enum Rows<T> {
 /// The rows of [`Query::stream`].
 pub struct RowStream<'a, T> {
     rows: Rows<T>,
+    account: Account,
     /// A transaction cannot be used while its rows are being read.
     borrowed: std::marker::PhantomData<&'a ()>,
 }
@@ -187,11 +201,15 @@ impl<T> Stream for RowStream<'_, T> {
     type Item = Result<T, DbError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.rows {
+        let polled = match &mut self.rows {
             Rows::Sqlite(rows) => Pin::new(rows).poll_next(context),
             Rows::Postgres(rows) => Pin::new(rows).poll_next(context),
             Rows::Nothing => Poll::Ready(None),
+        };
+        if let Poll::Ready(Some(Ok(_))) = &polled {
+            self.account.add(Quantity::Rows, 1);
         }
+        polled
     }
 }
 

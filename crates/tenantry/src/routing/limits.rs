@@ -22,8 +22,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Problem;
 use crate::{
+    Tenancy, Tenant,
     scoped::limits::{Admitted, Limit, Refusal, Slot, Standing},
-    tenant::{Limits, Rate},
+    tenant::Rate,
+    usage::{Meter, Quantity},
 };
 
 pub(super) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -31,12 +33,14 @@ pub(super) const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Keeps a tenant's request to its limits.
 pub(super) async fn admit(
-    tenancy: &crate::Tenancy,
-    tenant: &crate::Tenant,
-    limits: &Limits,
+    tenancy: &Tenancy,
+    tenant: &Tenant,
+    meter: &Meter,
 ) -> Result<Admitted, Response> {
+    let limits = tenancy.0.plans.limits(tenant.plan());
     let limiter = &tenancy.0.limiter;
-    let admitted = limiter.admit(tenant.id(), limits, Duration::default).await;
+    let worked = || meter.amounts().time(Quantity::DbTime);
+    let admitted = limiter.admit(tenant.id(), &limits, worked).await;
     admitted.map_err(|refusal| {
         tracing::debug!(limit = ?refusal.limit, wait = ?refusal.wait, "over the tenant's limit");
         refused(&refusal)

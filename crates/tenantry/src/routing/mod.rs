@@ -31,6 +31,7 @@ pub mod files;
 mod host;
 mod limits;
 mod member;
+mod metered;
 mod permission;
 mod problem;
 mod proxy;

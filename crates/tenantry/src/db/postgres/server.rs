@@ -35,7 +35,7 @@ use super::{
     tls::{self, Check},
     turns::{Turn, Turns, Whose},
 };
-use crate::db::DbError;
+use crate::db::{DbError, meter::Clock};
 
 /// How long a caller waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -266,11 +266,13 @@ impl Server {
 
     /// A connection to the database when it is their turn, if it can be had the one that was lent for
     /// `prefer` before.
+    /// `waiting` has begun, and becomes the loan.
     pub(super) async fn borrow(
         self: &Arc<Self>,
         database: &Arc<str>,
         whose: Whose,
         prefer: Option<&str>,
+        waiting: Clock,
     ) -> Result<Lease, DbError> {
         let turn = self.turns.take(whose, PATIENCE).await?;
         let conn = match self.take_idle(database, prefer) {
@@ -292,6 +294,7 @@ impl Server {
             busy: false,
             open: false,
             turn: Some(turn),
+            _loan: waiting.lent(),
         })
     }
 
@@ -564,6 +567,7 @@ pub(crate) struct Lease {
     /// Whether a transaction has been begun on it that has not been seen to end.
     pub(super) open: bool,
     turn: Option<Turn>,
+    _loan: Clock,
 }
 
 impl Lease {

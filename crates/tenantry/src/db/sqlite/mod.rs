@@ -24,11 +24,12 @@ use self::{
     database::Access,
     statement::{Attempt, looks_like_a_read, run},
 };
-use super::{DbError, FromRow, Value, pipeline::Step};
+use super::{DbError, FromRow, Value, meter::Account, pipeline::Step};
 
 /// Runs one statement by itself and reads up to `most` of its rows.
 pub(super) async fn fetch<T: FromRow + Send + 'static>(
     database: &Arc<Database>,
+    account: &Account,
     sql: Arc<str>,
     params: Arc<[Value]>,
     most: usize,
@@ -39,7 +40,7 @@ pub(super) async fn fetch<T: FromRow + Send + 'static>(
         Access::Write
     };
     loop {
-        let lease = database.borrow(access).await?;
+        let lease = database.borrow(access, account).await?;
         let only_read = lease.only_reads();
         let (sql, params) = (sql.clone(), params.clone());
         let (_lease, attempt) = on_lease(lease, move |conn| {
@@ -74,18 +75,20 @@ fn collect<T: FromRow>(
     })
 }
 
-/// Runs several statements in one transaction: on a reader when all only read.
+/// Runs several statements in one transaction: on a reader when all only read. Their answers, and how
+/// many rows they returned or changed.
 pub(super) async fn run_pipeline(
     database: &Arc<Database>,
+    account: &Account,
     mut steps: Vec<Step>,
-) -> Result<Vec<Box<dyn Any + Send>>, DbError> {
+) -> Result<(Vec<Box<dyn Any + Send>>, u64), DbError> {
     let mut access = if steps.iter().all(|step| looks_like_a_read(&step.sql)) {
         Access::Read
     } else {
         Access::Write
     };
     loop {
-        let lease = database.borrow(access).await?;
+        let lease = database.borrow(access, account).await?;
         let only_read = lease.only_reads();
         let (lease, result) = on_lease(lease, move |conn| {
             conn.control(if only_read {
@@ -115,8 +118,10 @@ pub(super) async fn run_pipeline(
         drop(lease);
         match result? {
             (steps, Some(counts)) => {
+                let rows = counts.iter().sum();
                 let finish = |(step, count): (Step, u64)| step.sink.finish(count);
-                return Ok(steps.into_iter().zip(counts).map(finish).collect());
+                let answers = steps.into_iter().zip(counts).map(finish).collect();
+                return Ok((answers, rows));
             }
             // what was read before is read again
             (back, None) => {
@@ -128,8 +133,11 @@ pub(super) async fn run_pipeline(
 }
 
 /// The writer, for a transaction.
-pub(super) async fn borrow_writer(database: &Arc<Database>) -> Result<Lease, DbError> {
-    database.borrow(Access::Write).await
+pub(super) async fn borrow_writer(
+    database: &Arc<Database>,
+    account: &Account,
+) -> Result<Lease, DbError> {
+    database.borrow(Access::Write, account).await
 }
 
 /// Runs one statement of a transaction, after `prelude`.
@@ -166,7 +174,7 @@ pub(crate) async fn trusted<R: Send + 'static>(
     database: &Arc<Database>,
     work: impl FnOnce(&rusqlite::Connection) -> Result<R, DbError> + Send + 'static,
 ) -> Result<R, DbError> {
-    let lease = database.borrow(Access::Write).await?;
+    let lease = database.borrow(Access::Write, &Account::NOBODY).await?;
     let (lease, result) = on_lease(lease, move |conn| {
         conn.set_clock();
         let result = conn.trusted(work);

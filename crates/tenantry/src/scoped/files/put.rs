@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{FileError, FileKind, FileName, Files, Stored};
-use crate::db::{DbError, TenantTx};
+use crate::db::{DbError, Quantity, TenantTx};
 
 /// Where uploads are until they are whole; no [`FileName`] begins so.
 pub(crate) const UNFINISHED: &str = ".unfinished";
@@ -70,9 +70,13 @@ impl Files {
         };
         // all of it is here: whoever goes away now does not leave it half done
         let (files, name) = (self.clone(), name.clone());
+        let bytes = stored.bytes;
         let ending = tokio::spawn(async move {
-            let bytes = stored.bytes;
-            files.end(upload, &store, draft, name, bytes).await
+            files.end(upload, &store, draft, name, bytes).await?;
+            let meter = files.tenancy.meter(&files.tenant);
+            meter.add(Quantity::FilesPut, 1);
+            meter.add(Quantity::FileBytesIn, bytes);
+            Ok::<_, FileError>(())
         });
         ending.await.map_err(|_| DbError::Closed)??;
         Ok(stored)

@@ -26,6 +26,7 @@ mod streams;
 mod tokens;
 mod transactions;
 mod upkeep;
+mod usage;
 mod users;
 mod values;
 
@@ -82,6 +83,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
             cache::CASES,
             settings::CASES,
             mail::CASES,
+            usage::CASES,
         ])
         .chain(domains::CASES)
         .chain(jobs::CASES)
