@@ -51,16 +51,16 @@ impl Central {
     /// The handle to the catalog's tables.
     pub(crate) fn catalog(&self) -> CentralDb {
         Db::new(match self {
-            Self::File { catalog, .. } => Engine::Sqlite(catalog.clone()),
-            Self::Server(server) => Engine::Postgres(Scope::catalog(server).into()),
+            Self::File { catalog, .. } => Engine::sqlite(catalog.clone()),
+            Self::Server(server) => Engine::postgres(Scope::catalog(server)),
         })
     }
 
     /// The handle to the application's shared tables.
     pub(crate) fn application(&self) -> CentralDb {
         Db::new(match self {
-            Self::File { application, .. } => Engine::Sqlite(application.clone()),
-            Self::Server(server) => Engine::Postgres(Scope::central(server).into()),
+            Self::File { application, .. } => Engine::sqlite(application.clone()),
+            Self::Server(server) => Engine::postgres(Scope::central(server)),
         })
     }
 
@@ -68,11 +68,9 @@ impl Central {
     pub(crate) fn part(&self, whose: Whose) -> TenantDb {
         Db::new(match (self, whose) {
             // one writer, whose every row is the library's to carry
-            (Self::File { catalog, .. }, _) => Engine::Sqlite(catalog.clone()),
-            (Self::Server(server), Whose::Catalog) => {
-                Engine::Postgres(Scope::catalog(server).into())
-            }
-            (Self::Server(server), _) => Engine::Postgres(Scope::central(server).into()),
+            (Self::File { catalog, .. }, _) => Engine::sqlite(catalog.clone()),
+            (Self::Server(server), Whose::Catalog) => Engine::postgres(Scope::catalog(server)),
+            (Self::Server(server), _) => Engine::postgres(Scope::central(server)),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::{
         mail::{EmlFiles, Mailer, TenantSmtp},
         settings::{Groups, Key, Settings},
     },
-    tenant::{Isolation, Plan, Plans},
+    tenant::{Isolation, Limits, Plan, Plans},
     users,
 };
 
@@ -61,6 +61,8 @@ pub struct Config {
     pub(crate) most_listeners: usize,
     pub(crate) tenant_smtp: TenantSmtp,
     pub(crate) development: bool,
+    pub(crate) usage_interval: Duration,
+    pub(crate) busiest_tenants: usize,
 }
 
 /// A mailer, which need not say what it is.
@@ -107,6 +109,8 @@ impl Config {
             most_listeners: live::MOST_LISTENERS,
             tenant_smtp: TenantSmtp::default(),
             development: false,
+            usage_interval: Duration::from_secs(30),
+            busiest_tenants: 20,
         }
     }
 
@@ -322,6 +326,14 @@ impl Config {
         self
     }
 
+    /// How much of the deployment a tenant may take whose plan says nothing of it;
+    /// [`Limits::default`] unless told.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.plans.limit_others(limits);
+        self
+    }
+
     /// Which SMTP servers tenants may name, where the application lets them
     /// ([`MailSettings`](crate::scoped::mail::MailSettings)); those on the internet unless told.
     #[must_use]
@@ -335,6 +347,23 @@ impl Config {
     #[must_use]
     pub fn development(mut self, development: bool) -> Self {
         self.development = development;
+        self
+    }
+
+    /// How often what tenants [use](crate::usage) is written down; every 30 seconds unless told, and
+    /// every minute at least. A process that dies loses what it counted since.
+    #[must_use]
+    pub fn usage_interval(mut self, interval: Duration) -> Self {
+        const LEAST: Duration = Duration::from_millis(10);
+        self.usage_interval = interval.clamp(LEAST, Duration::from_secs(60));
+        self
+    }
+
+    /// How many tenants [metrics](crate::Tenancy::busiest) tell apart; 20 unless told. However many
+    /// there are, there is no line more.
+    #[must_use]
+    pub fn busiest_tenants(mut self, most: usize) -> Self {
+        self.busiest_tenants = most;
         self
     }
 

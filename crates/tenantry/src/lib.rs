@@ -20,6 +20,7 @@ mod tenancy;
 pub mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod usage;
 pub mod users;
 
 pub use config::Config;

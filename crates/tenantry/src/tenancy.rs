@@ -6,7 +6,10 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+
+use chrono::Utc;
 
 use crate::{
     Config,
@@ -14,6 +17,7 @@ use crate::{
     central::Central,
     db::{
         CentralDb, Db, DbError, TenantDb,
+        meter::Account,
         postgres::{Server, server::Options},
         sqlite::{self, Create},
     },
@@ -30,11 +34,13 @@ use crate::{
         cache::{Cache, CentralCache, Kept, TenantCache},
         files::{Files as FilesOf, Usage},
         jobs::Queue,
+        limits::Limiter,
         live,
         mail::{Mail, Mailer, TenantMailers},
         settings::{Groups, Keys, TenantSettings},
     },
     tenant::{Isolation, Plan, Plans, Tenant, TenantCode, TenantId},
+    usage::{self, Ledger, Meters},
     users::{Guard, Passwords},
 };
 
@@ -63,6 +69,8 @@ pub(crate) struct Inner {
     pub(crate) cache: Kept,
     pub(crate) passwords: Passwords,
     pub(crate) guard: Guard,
+    pub(crate) limiter: Limiter,
+    pub(crate) statement_timeout: Duration,
     pub(crate) mailer: Arc<dyn Mailer>,
     pub(crate) mail_address: String,
     pub(crate) writes_mail: bool,
@@ -82,6 +90,10 @@ pub(crate) struct Inner {
     pub(crate) live: Arc<live::Hub>,
     pub(crate) tenant_mailers: TenantMailers,
     pub(crate) development: bool,
+    pub(crate) meters: Meters,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) usage_writer: usage::Writer,
+    usage_interval: Duration,
     /// Tenants whose migrations were begun because somebody used them.
     pub(crate) migrating: Mutex<HashSet<TenantId>>,
     /// Told when a tenant that was made ahead is taken.
@@ -217,6 +229,8 @@ impl Tenancy {
             default_isolation,
             passwords: Passwords::new(),
             guard: Guard::new(),
+            limiter: Limiter::new(),
+            statement_timeout: config.statement_timeout,
             mailer: config.mailer.0,
             mail_address: config.mail_address,
             writes_mail: config.writes_mail,
@@ -236,6 +250,10 @@ impl Tenancy {
             data: config.data,
             credential_tables: config.credential_tables,
             personal_columns: config.personal_columns,
+            meters: Meters::default(),
+            ledger: Mutex::new(Ledger::new(config.busiest_tenants, Utc::now())),
+            usage_writer: usage::Writer::new(),
+            usage_interval: config.usage_interval,
             migrating: Mutex::default(),
             pool: lifecycle::Taken::default(),
             work: tokio::sync::Notify::new(),
@@ -264,6 +282,8 @@ impl Tenancy {
         }
         live::begin(&self).await?;
         lifecycle::recover(&self).await;
+        let weak = Arc::downgrade(&self.0);
+        drop(tokio::spawn(usage::keep(weak, self.0.usage_interval)));
         if self.0.pending > 0 {
             let weak = Arc::downgrade(&self.0);
             drop(tokio::spawn(lifecycle::keep_ready(weak, self.0.pending)));
@@ -305,7 +325,8 @@ impl Tenancy {
             self.migrate_in_time(tenant).await
         };
         let engine = self.0.places.engine(tenant, migrated).await?;
-        Ok(Db::new(engine).telling(self.outlet(tenant)))
+        let metered = engine.on(Account::of(self.meter(tenant)));
+        Ok(Db::new(metered).telling(self.outlet(tenant)))
     }
 
     /// The migrations that the tenant lacks, by its own ledger.

@@ -89,8 +89,14 @@ fn signed_in(status: StatusCode, account: Account, token: IssuedToken) -> Respon
     (status, Json(body)).into_response()
 }
 
-/// Makes an account.
-pub(crate) async fn open_account(tenancy: &Tenancy, new: NewPerson) -> Result<Account> {
+/// Makes an account, unless too many were made from that address.
+pub(crate) async fn open_account(
+    tenancy: &Tenancy,
+    address: ClientAddress,
+    new: NewPerson,
+) -> Result<Account> {
+    let permitted = tenancy.accounts().may_register(address.0);
+    permitted.map_err(Problem::too_many_requests)?;
     let new = NewAccount {
         email: new.email,
         password: new.password,
@@ -100,8 +106,12 @@ pub(crate) async fn open_account(tenancy: &Tenancy, new: NewPerson) -> Result<Ac
     Ok(tenancy.accounts().create(new).await?)
 }
 
-pub(crate) async fn register(tenancy: Tenancy, Valid(new): Valid<NewPerson>) -> Result<Response> {
-    let account = open_account(&tenancy, new).await?;
+pub(crate) async fn register(
+    tenancy: Tenancy,
+    address: ClientAddress,
+    Valid(new): Valid<NewPerson>,
+) -> Result<Response> {
+    let account = open_account(&tenancy, address, new).await?;
     let token = tenancy.accounts().issue(account.id).await?;
     Ok(signed_in(StatusCode::CREATED, account, token))
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 use tenantry::{
     Tenancy,
-    routing::{AccountSession, CurrentAccount, Form, Problem, Result},
+    routing::{AccountSession, ClientAddress, CurrentAccount, Form, Problem, Result},
 };
 
 use super::{Fields, Given, Submitted, html};
@@ -41,6 +41,7 @@ pub(crate) async fn register() -> Result<Response> {
 async fn open_account_of(
     tenancy: &Tenancy,
     session: &AccountSession,
+    address: ClientAddress,
     given: &Given,
 ) -> Result<Response> {
     let new = NewPerson {
@@ -51,7 +52,7 @@ async fn open_account_of(
         last_name: given.text("last_name"),
     };
     validate::check(&new)?;
-    let account = auth::open_account(tenancy, new).await?;
+    let account = auth::open_account(tenancy, address, new).await?;
     let token = tenancy.accounts().issue(account.id).await?;
     let cookie = session.sign_in(&token).await?;
     Ok((cookie, Redirect::to("/companies")).into_response())
@@ -60,10 +61,11 @@ async fn open_account_of(
 pub(crate) async fn open_account(
     tenancy: Tenancy,
     session: AccountSession,
+    address: ClientAddress,
     Form(fields): Form<Fields>,
 ) -> Result<Response> {
     let given = Given::new(fields);
-    let problem: Problem = match open_account_of(&tenancy, &session, &given).await {
+    let problem: Problem = match open_account_of(&tenancy, &session, address, &given).await {
         Ok(response) => return Ok(response),
         Err(problem) => problem,
     };

@@ -2,11 +2,12 @@
 
 use axum::{extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use tenantry::{
     Tenancy, Tenant,
     db::TenantDb,
-    routing::{Can, ClientAddress, CurrentUser, Json, Path, Result, Site},
+    routing::{Can, ClientAddress, CurrentUser, Json, Path, Problem, Result, Site},
     tenant::Plan,
     users::{Invitation, Links, NewPerson, Purpose, User},
 };
@@ -21,7 +22,7 @@ use crate::{
     access::{Invite, ManageKeys, STAFF, by},
     mails,
     models::staff::Person,
-    plans,
+    plans::{self, Counted},
     validate::{self, Errors},
 };
 
@@ -158,9 +159,11 @@ pub(crate) async fn join(
         first_name,
         last_name,
     };
-    // of those who join at this very moment each may be the last
-    let users: i64 = db.query("SELECT count(*) FROM users").scalar().await?;
-    plans::room(plan, users)?;
     let links = Links::on(&db).by(stranger(address));
-    Ok(links.accept(tenancy.passwords(), link, person).await?)
+    let plan = plan.clone();
+    links
+        .accept_if(tenancy.passwords(), link, person, |tx| {
+            async move { plans::require::<Problem>(tx, &plan, Counted::Users).await }.boxed()
+        })
+        .await
 }

@@ -127,6 +127,15 @@ impl Accounts<'_> {
         taken.map(drop)
     }
 
+    /// Whether somebody may make one more account from an address: a password is hashed for it, and
+    /// nobody is known yet. To be asked where anybody can register.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn may_register(&self, address: Option<IpAddr>) -> Result<(), Duration> {
+        self.tenancy.0.guard.take_registration(address)
+    }
+
     /// Begins with a second factor, as [`SecondFactors::begin`](crate::users::SecondFactors::begin).
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod restores;
 pub(crate) mod schema;
 mod settings;
 mod store;
+mod usage;
 mod watch;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) use operations::{Deletion, Move};
 use settings::Remembered;
 pub(crate) use settings::{Kept, KeptGroups, KeptOf};
 pub(crate) use store::{Change, Store};
+pub(crate) use usage::Written;
 pub(crate) use watch::{INTERVAL, Listener, listen, watch};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! The catalog's own tables, in the central database.
 
-use super::{domains, events};
+use super::{domains, events, usage};
 use crate::migrate::Migrations;
 
 /// Every change of a tenant leaves a row in `tenantry_changes`, by trigger, so that no writer can
@@ -511,7 +511,8 @@ pub(crate) fn sqlite() -> Migrations {
         .sql("tenantry_0010_domains", domains::SQLITE)
         .sql("tenantry_0011_settings", SETTINGS_SQLITE)
         .sql("tenantry_0012_due", DUE)
-        .sql("tenantry_0016_events", events::SQLITE)
+        .sql("tenantry_0013_usage", usage::SCHEMA)
+        .sql("tenantry_0014_events", events::SQLITE)
 }
 
 /// The catalog in its schema on PostgreSQL.
@@ -533,5 +534,6 @@ pub(crate) fn postgres() -> Migrations {
         .sql("tenantry_0010_domains", domains::POSTGRES)
         .sql("tenantry_0011_settings", SETTINGS_POSTGRES)
         .sql("tenantry_0012_due", DUE)
-        .sql("tenantry_0016_events", events::POSTGRES)
+        .sql("tenantry_0013_usage", usage::SCHEMA)
+        .sql("tenantry_0014_events", events::POSTGRES)
 }

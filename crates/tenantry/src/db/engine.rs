@@ -5,12 +5,25 @@ use std::{any::Any, sync::Arc};
 use tokio::sync::oneshot;
 
 use super::{
-    DbError, FromRow, Value, pipeline::Step, postgres, query::Rows, sqlite, transaction::Lock,
+    DbError, FromRow, Value,
+    meter::{Account, Quantity},
+    pipeline::Step,
+    postgres,
+    query::Rows,
+    sqlite,
+    transaction::Lock,
 };
 
-/// A database behind a handle.
+/// A database behind a handle, and on whose account it goes what is done on it.
 #[derive(Clone)]
-pub(crate) enum Engine {
+pub(crate) struct Engine {
+    pub(crate) kind: Kind,
+    pub(super) account: Account,
+}
+
+/// Which of the engines it is.
+#[derive(Clone)]
+pub(crate) enum Kind {
     Sqlite(Arc<sqlite::Database>),
     Postgres(Arc<postgres::Scope>),
 }
@@ -22,6 +35,35 @@ pub(crate) enum Lease {
 }
 
 impl Engine {
+    /// A file, used on nobody's account.
+    pub(crate) fn sqlite(database: Arc<sqlite::Database>) -> Self {
+        Self {
+            kind: Kind::Sqlite(database),
+            account: Account::NOBODY,
+        }
+    }
+
+    /// A scope on a server, used on nobody's account.
+    pub(crate) fn postgres(scope: impl Into<Arc<postgres::Scope>>) -> Self {
+        Self {
+            kind: Kind::Postgres(scope.into()),
+            account: Account::NOBODY,
+        }
+    }
+
+    /// The same, used on that account.
+    pub(crate) fn on(self, account: Account) -> Self {
+        Self { account, ..self }
+    }
+
+    /// Counts a statement with the rows that it returned or changed.
+    fn counted<T>(&self, result: &Result<(Vec<T>, u64), DbError>) {
+        self.account.add(Quantity::Statements, 1);
+        if let Ok((_, rows)) = result {
+            self.account.add(Quantity::Rows, *rows);
+        }
+    }
+
     /// Runs one statement by itself and reads up to `most` of its rows.
     pub(super) async fn fetch<T: FromRow + Send + 'static>(
         &self,
@@ -29,10 +71,15 @@ impl Engine {
         params: Vec<Value>,
         most: usize,
     ) -> Result<(Vec<T>, u64), DbError> {
-        match self {
-            Self::Sqlite(database) => sqlite::fetch(database, sql, params.into(), most).await,
-            Self::Postgres(scope) => postgres::fetch(scope, &sql, &params, most).await,
-        }
+        let account = &self.account;
+        let result = match &self.kind {
+            Kind::Sqlite(database) => {
+                sqlite::fetch(database, account, sql, params.into(), most).await
+            }
+            Kind::Postgres(scope) => postgres::fetch(scope, account, &sql, &params, most).await,
+        };
+        self.counted(&result);
+        result
     }
 
     pub(super) async fn stream<T: FromRow + Send + 'static>(
@@ -40,12 +87,14 @@ impl Engine {
         sql: Arc<str>,
         params: Arc<[Value]>,
     ) -> Result<Rows<T>, DbError> {
-        Ok(match self {
-            Self::Sqlite(database) => {
-                Rows::Sqlite(sqlite::start_alone(database, sql, params).await?)
+        let account = &self.account;
+        account.add(Quantity::Statements, 1);
+        Ok(match &self.kind {
+            Kind::Sqlite(database) => {
+                Rows::Sqlite(sqlite::start_alone(database, account, sql, params).await?)
             }
-            Self::Postgres(scope) => {
-                Rows::Postgres(postgres::start_alone(scope, sql, params).await?)
+            Kind::Postgres(scope) => {
+                Rows::Postgres(postgres::start_alone(scope, account, sql, params).await?)
             }
         })
     }
@@ -54,32 +103,36 @@ impl Engine {
         &self,
         steps: Vec<Step>,
     ) -> Result<Vec<Box<dyn Any + Send>>, DbError> {
-        match self {
-            Self::Sqlite(database) => sqlite::run_pipeline(database, steps).await,
-            Self::Postgres(scope) => postgres::run_pipeline(scope, steps).await,
-        }
+        let account = &self.account;
+        account.add(Quantity::Statements, steps.len() as u64);
+        let (answers, rows) = match &self.kind {
+            Kind::Sqlite(database) => sqlite::run_pipeline(database, account, steps).await?,
+            Kind::Postgres(scope) => postgres::run_pipeline(scope, account, steps).await?,
+        };
+        account.add(Quantity::Rows, rows);
+        Ok(answers)
     }
 
     /// How a transaction begins.
     pub(super) fn begin(&self) -> &str {
-        match self {
-            Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            Self::Postgres(scope) => scope.begin(),
+        match &self.kind {
+            Kind::Sqlite(_) => "BEGIN IMMEDIATE",
+            Kind::Postgres(scope) => scope.begin(),
         }
     }
 
     /// What is said in a transaction to hold a lock. A file's writer holds every lock.
     pub(super) fn lock(&self, how: Lock, key: i64) -> Vec<String> {
-        match (self, how) {
-            (Self::Sqlite(_), _) => Vec::new(),
-            (Self::Postgres(_), Lock::Shared) => {
+        match (&self.kind, how) {
+            (Kind::Sqlite(_), _) => Vec::new(),
+            (Kind::Postgres(_), Lock::Shared) => {
                 vec![format!("SELECT pg_advisory_xact_lock_shared({key})")]
             }
-            (Self::Postgres(_), Lock::Alone) => {
+            (Kind::Postgres(_), Lock::Alone) => {
                 vec![format!("SELECT pg_advisory_xact_lock({key})")]
             }
             // whoever waited for it would have all others wait behind
-            (Self::Postgres(_), Lock::IfFree) => vec![
+            (Kind::Postgres(_), Lock::IfFree) => vec![
                 "SET LOCAL lock_timeout = '2ms'".into(),
                 format!("SELECT pg_advisory_xact_lock({key})"),
                 "SET LOCAL lock_timeout = 0".into(),
@@ -89,17 +142,20 @@ impl Engine {
 
     /// Whether both speak to the same tenant's database.
     pub(super) fn is_place_of(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Sqlite(one), Self::Sqlite(other)) => one.path() == other.path(),
-            (Self::Postgres(one), Self::Postgres(other)) => one.is_scope_of(other),
+        match (&self.kind, &other.kind) {
+            (Kind::Sqlite(one), Kind::Sqlite(other)) => one.path() == other.path(),
+            (Kind::Postgres(one), Kind::Postgres(other)) => one.is_scope_of(other),
             _ => false,
         }
     }
 
     pub(super) async fn borrow(&self) -> Result<Lease, DbError> {
-        Ok(match self {
-            Self::Sqlite(database) => Lease::Sqlite(sqlite::borrow_writer(database).await?),
-            Self::Postgres(scope) => Lease::Postgres(postgres::borrow(scope).await?),
+        let account = &self.account;
+        Ok(match &self.kind {
+            Kind::Sqlite(database) => {
+                Lease::Sqlite(sqlite::borrow_writer(database, account).await?)
+            }
+            Kind::Postgres(scope) => Lease::Postgres(postgres::borrow(scope, account).await?),
         })
     }
 
@@ -112,19 +168,21 @@ impl Engine {
         params: Arc<[Value]>,
         most: usize,
     ) -> Result<(Lease, Result<(Vec<T>, u64), DbError>), DbError> {
-        match (self, lease) {
+        let (lease, result) = match (&self.kind, lease) {
             (_, Lease::Sqlite(lease)) => {
                 let (lease, result) =
                     sqlite::fetch_within(lease, prelude, sql, params, most).await?;
-                Ok((Lease::Sqlite(lease), result))
+                (Lease::Sqlite(lease), result)
             }
-            (Self::Postgres(scope), Lease::Postgres(lease)) => {
+            (Kind::Postgres(scope), Lease::Postgres(lease)) => {
                 let (lease, result) =
                     postgres::fetch_within(scope, lease, prelude, &sql, &params, most).await;
-                Ok((Lease::Postgres(lease), result))
+                (Lease::Postgres(lease), result)
             }
-            (Self::Sqlite(_), Lease::Postgres(_)) => Err(DbError::Closed),
-        }
+            (Kind::Sqlite(_), Lease::Postgres(_)) => return Err(DbError::Closed),
+        };
+        self.counted(&result);
+        Ok((lease, result))
     }
 
     pub(super) fn stream_within<T: FromRow + Send + 'static>(
@@ -134,14 +192,15 @@ impl Engine {
         params: Arc<[Value]>,
         home: oneshot::Sender<(Lease, bool)>,
     ) -> Rows<T> {
-        match (self, lease) {
+        self.account.add(Quantity::Statements, 1);
+        match (&self.kind, lease) {
             (_, Lease::Sqlite(lease)) => {
                 Rows::Sqlite(sqlite::stream_within(lease, sql, params, home))
             }
-            (Self::Postgres(scope), Lease::Postgres(lease)) => {
+            (Kind::Postgres(scope), Lease::Postgres(lease)) => {
                 Rows::Postgres(postgres::stream_within(scope, lease, sql, params, home))
             }
-            (Self::Sqlite(_), Lease::Postgres(_)) => Rows::Nothing,
+            (Kind::Sqlite(_), Lease::Postgres(_)) => Rows::Nothing,
         }
     }
 }

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod event;
 mod handle;
+pub(crate) mod meter;
 mod pipeline;
 pub(crate) mod postgres;
 mod query;
@@ -32,7 +33,7 @@ mod value;
 /// The log of a tenant: what is in it is neither changed nor removed.
 pub(crate) const AUDIT_TABLE: &str = "audit_log";
 
-pub(crate) use engine::Engine;
+pub(crate) use engine::{Engine, Kind as EngineKind};
 pub use error::{DbError, Violation};
 pub use event::Event;
 pub(crate) use event::{Outlet, Tell};
@@ -40,6 +41,7 @@ pub use handle::{
     CentralDb, CentralScope, CentralTx, Db, Executor, Savepoint, TenantDb, TenantScope, TenantTx,
     Tx,
 };
+pub use meter::{Amounts, Meter, Quantity};
 pub use pipeline::{Answers, Pipeline, PipelineQuery, Slot};
 pub use query::{Query, RowStream};
 pub use row::{AnyRow, FromRow, Row};

@@ -8,7 +8,8 @@ use futures_util::Stream;
 
 use super::{
     DbError, FromRow, FromValue, Row, Value,
-    engine::Engine,
+    engine::{Engine, Kind},
+    meter::{Account, Quantity},
     postgres::{self, scope::NOT_WAITING},
     row::Ignored,
     sqlite,
@@ -101,7 +102,7 @@ impl<'a> Query<'a> {
                 return done.await.map(drop);
             }
         };
-        if let Engine::Sqlite(database) = engine {
+        if let Kind::Sqlite(database) = &engine.kind {
             return sqlite::execute_ahead(database, self.sql, params).await;
         }
         let mut transaction = Transaction::new(engine.clone());
@@ -179,11 +180,19 @@ impl<'a> Query<'a> {
             return Err(error);
         }
         let params = self.params.into();
+        let (rows, account) = match self.target {
+            Target::Alone(engine) => (
+                engine.stream(self.sql, params).await?,
+                engine.account.clone(),
+            ),
+            Target::Within(transaction) => (
+                transaction.stream(self.sql, params).await?,
+                transaction.engine().account.clone(),
+            ),
+        };
         Ok(RowStream {
-            rows: match self.target {
-                Target::Alone(engine) => engine.stream(self.sql, params).await?,
-                Target::Within(transaction) => transaction.stream(self.sql, params).await?,
-            },
+            rows,
+            account,
             borrowed: std::marker::PhantomData,
         })
     }
@@ -199,6 +208,7 @@ pub(crate) enum Rows<T> {
 /// The rows of [`Query::stream`].
 pub struct RowStream<'a, T> {
     rows: Rows<T>,
+    account: Account,
     /// A transaction cannot be used while its rows are being read.
     borrowed: std::marker::PhantomData<&'a ()>,
 }
@@ -213,11 +223,15 @@ impl<T> Stream for RowStream<'_, T> {
     type Item = Result<T, DbError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut self.rows {
+        let polled = match &mut self.rows {
             Rows::Sqlite(rows) => Pin::new(rows).poll_next(context),
             Rows::Postgres(rows) => Pin::new(rows).poll_next(context),
             Rows::Nothing => Poll::Ready(None),
+        };
+        if let Poll::Ready(Some(Ok(_))) = &polled {
+            self.account.add(Quantity::Rows, 1);
         }
+        polled
     }
 }
 

@@ -13,7 +13,7 @@
 
 mod dns;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 pub(crate) use dns::NameServers;
@@ -81,6 +81,9 @@ pub enum DomainError {
     /// The record that would show it is not there, or says something else.
     #[error("there is no TXT record {} that says {}", .0.name, .0.value)]
     NoRecord(Record),
+    /// They were asked too often, and may be asked again after that time.
+    #[error("it was looked too often; wait for {} s", .0.as_secs() + 1)]
+    TooOften(Duration),
     /// The name servers cannot be asked.
     #[error("the name servers cannot be asked: {0}")]
     NameServers(Box<dyn std::error::Error + Send + Sync>),
@@ -181,12 +184,15 @@ impl Domains<'_> {
     ///
     /// # Errors
     /// [`DomainError::NoRecord`]; [`DomainError::Taken`] when another tenant was faster;
-    /// [`DomainError::NotFound`] when it was not claimed; [`DomainError::NameServers`].
+    /// [`DomainError::NotFound`] when it was not claimed; [`DomainError::NameServers`], and
+    /// [`DomainError::TooOften`] when they were asked for the tenant again and again.
     pub async fn verify(&self, host: &DomainName) -> Result<Domain, DomainError> {
         let (inner, id) = (&self.tenancy.0, self.tenant.id());
         let store = inner.catalog.store();
         let claimed = self.find(host).await?;
         if claimed.verified_at.is_none() {
+            let guard = &inner.guard;
+            guard.take_question(id).map_err(DomainError::TooOften)?;
             let record = self.record(host, &claimed.token);
             let texts = inner.name_servers.texts(&record.name).await?;
             if texts.iter().all(|text| *text != record.value.as_bytes()) {

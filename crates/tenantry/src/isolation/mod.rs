@@ -117,7 +117,7 @@ impl Places {
         if tenant.isolation() == Isolation::File {
             let file = self.files.open(tenant.id())?;
             file.migrated.get_or_try_init(migrated).await?;
-            return Ok(Engine::Sqlite(file.database.clone()));
+            return Ok(Engine::sqlite(file.database.clone()));
         }
         let on_server = self.on_server(tenant)?;
         let first_use = async || {
@@ -125,7 +125,7 @@ impl Places {
             migrated().await
         };
         on_server.migrated.get_or_try_init(first_use).await?;
-        Ok(Engine::Postgres(on_server.scope.clone()))
+        Ok(Engine::postgres(on_server.scope.clone()))
     }
 
     /// Refuses a database that another deployment has for its own.
@@ -179,8 +179,8 @@ impl Places {
     /// version is.
     pub(crate) fn handle(&self, tenant: &Tenant) -> Result<TenantDb, DbError> {
         Ok(Db::new(match tenant.isolation() {
-            Isolation::File => Engine::Sqlite(self.files.open(tenant.id())?.database.clone()),
-            _ => Engine::Postgres(Arc::new(self.scope(tenant)?)),
+            Isolation::File => Engine::sqlite(self.files.open(tenant.id())?.database.clone()),
+            _ => Engine::postgres(self.scope(tenant)?),
         }))
     }
 
@@ -360,7 +360,7 @@ impl Places {
         let ran = postgres::ran(server, name).await?;
         for id in sharing(&tenant.placement().server).await? {
             if !ran.contains(&id) {
-                let db = Db::new(Engine::Postgres(Arc::new(Scope::rows(server, id))));
+                let db = Db::new(Engine::postgres(Scope::rows(server, id)));
                 let record = self.record(tenant, name, id)?;
                 self.in_transaction(&db, record, name)
                     .await

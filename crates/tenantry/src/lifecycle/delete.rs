@@ -88,6 +88,10 @@ pub struct Removed {
     /// Of how many groups of settings it had said something.
     #[serde(default)]
     pub settings: u64,
+    /// For how many hours and days it stays written down what it [used](crate::usage): nothing but
+    /// numbers, of which bills are made.
+    #[serde(default)]
+    pub usage_kept: u64,
     /// Where its database was.
     pub place: String,
 }
@@ -232,6 +236,15 @@ impl Tenancy {
             .collect())
     }
 
+    async fn usage_kept(&self, tenant: &Tenant) -> u64 {
+        // with what was used here until now
+        if let Err(error) = self.persist_usage().await {
+            tracing::warn!(%error, "what tenants use cannot be written down now");
+        }
+        let count = self.0.catalog.store().count_usage(tenant.id()).await;
+        count.unwrap_or(0)
+    }
+
     async fn what_goes(&self, tenant: &Tenant) -> Removed {
         let rows = async {
             if !self.is_present(tenant).await? {
@@ -254,6 +267,7 @@ impl Tenancy {
                 .await
                 .map_or(0, |domains| domains.len() as u64),
             settings: settings.map_or(0, |all| all.len() as u64),
+            usage_kept: self.usage_kept(tenant).await,
             place: self.location(tenant),
         }
     }

@@ -155,7 +155,9 @@ impl Tenancy {
         let inner = self.0.clone();
         // whatever the archive has
         let settings = without_secrets(head.settings);
-        let loading = move |made: Tenant, db: TenantDb| async move {
+        let loading = move |made: Tenant, _: TenantDb| async move {
+            // on nobody's account
+            let db = inner.places.handle(&made)?;
             let keep: Keep = Box::new(move |table, _, _| !without.contains(table));
             let files = FilesOf::new(data, made.id());
             load(reader, &db, keep, files)

@@ -90,7 +90,7 @@ impl Snapshot {
             Owner::Tenant | Owner::Nobody => Database::new(&path, Create::Never),
         };
         Ok(Self {
-            db: Db::new(Engine::Sqlite(database.clone())),
+            db: Db::new(Engine::sqlite(database.clone())),
             _copy: Some(Arc::new(Copied {
                 path,
                 database,

@@ -53,7 +53,9 @@ impl Tenancy {
             without: self.0.credentials(),
         };
         let (tenancy, from) = (self.clone(), tenant.id());
-        let copying = move |made: Tenant, db: TenantDb| async move {
+        let copying = move |made: Tenant, _: TenantDb| async move {
+            // on nobody's account
+            let db = tenancy.0.places.handle(&made)?;
             copy(&snapshot, &db, selection).await?;
             folders::copy_own(&tenancy.0, from, made.id()).await?;
             let store = tenancy.0.catalog.store();

@@ -1,6 +1,6 @@
 //! From a request to the handler of the right table: the tenant is found here, once.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{Problem, Resolvers, resolver::Claim, session::Cookie};
+use super::{Problem, Resolvers, limits, metered, resolver::Claim, session::Cookie};
 use crate::{
     Tenancy,
     policy::People,
@@ -149,23 +149,37 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
         parts.uri = rest;
     }
     let request = Request::from_parts(parts, body);
-    async {
-        let answer = match (tenant, tables.cookie) {
-            (Some(tenant), Some(cookie)) => {
-                let table = tables.tenant.clone();
-                let tenancy = tables.tenancy.clone();
-                return cookie.serve(table, tenancy, tenant, request).await;
-            }
-            (Some(_), None) => tables.tenant.clone().oneshot(request).await,
-            (None, _) => tables.central.clone().oneshot(request).await,
-        };
-        match answer {
-            Ok(response) => response,
-            Err(never) => match never {},
+    answer(&tables, tenant, request).instrument(span).await
+}
+
+/// The answer of the right table.
+async fn answer(tables: &Tables, tenant: Option<Tenant>, request: Request) -> Response {
+    let Some(tenant) = tenant else {
+        return or_never(tables.central.clone().oneshot(request).await);
+    };
+    let meter = tables.tenancy.meter(&tenant);
+    // what is refused is on nobody's account
+    let admitted = match limits::admit(&tables.tenancy, &tenant, &meter).await {
+        Ok(admitted) => admitted,
+        Err(refused) => return refused,
+    };
+    let request = metered::request(request, &meter);
+    let table = tables.tenant.clone();
+    let answer = match tables.cookie {
+        Some(cookie) => {
+            let tenancy = tables.tenancy.clone();
+            cookie.serve(table, tenancy, tenant, request).await
         }
+        None => or_never(table.oneshot(request).await),
+    };
+    limits::answered(admitted, metered::response(answer, &meter))
+}
+
+fn or_never(answer: Result<Response, Infallible>) -> Response {
+    match answer {
+        Ok(response) => response,
+        Err(never) => match never {},
     }
-    .instrument(span)
-    .await
 }
 
 /// The trace that the request says it belongs to ([W3C](https://www.w3.org/TR/trace-context/)), or one
@@ -222,7 +236,13 @@ async fn show_page(State(page): State<PageOf>, request: Request, next: Next) -> 
     };
     let mut shown = page(problem);
     *shown.status_mut() = problem.status();
-    for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
+    for name in [
+        header::ALLOW,
+        header::RETRY_AFTER,
+        header::WWW_AUTHENTICATE,
+        limits::POLICY,
+        limits::LEFT,
+    ] {
         if let Some(value) = response.headers().get(&name) {
             shown.headers_mut().insert(name, value.clone());
         }

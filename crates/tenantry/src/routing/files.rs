@@ -64,7 +64,8 @@ impl<S: Sync> FromRequestParts<S> for Files {
 ///
 /// # Errors
 /// 413 when it has more than `most` bytes, 400 when it ends before its time, 507 when there is no
-/// room: nothing is left of it then.
+/// room, 403 `plan-limit` when the tenant's files would have more bytes than its plan allows: nothing
+/// is left of it then.
 pub async fn receive<S, E>(
     files: &Files,
     name: &FileName,
@@ -249,6 +250,11 @@ impl From<FileError> for Problem {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "payload-too-large",
                 format!("The file has more than {most} bytes."),
+            ),
+            FileError::Storage { most } => Self::new(
+                StatusCode::FORBIDDEN,
+                "plan-limit",
+                format!("Your plan allows {most} bytes of files, and this would be more."),
             ),
             FileError::Occupied => Self::new(
                 StatusCode::CONFLICT,

@@ -14,6 +14,7 @@ use crate::{
     operators::OperatorError,
     policy::Refused,
     resources::ResourceError,
+    scoped::jobs::EnqueueError,
     users::{LinkError, PasswordError, SignInError, UserError},
 };
 
@@ -268,6 +269,19 @@ impl From<DbError> for Problem {
     }
 }
 
+/// How long it takes until a job that waits is done nobody knows.
+const UNTIL_JOBS_ARE_DONE: Duration = Duration::from_secs(30);
+
+impl From<EnqueueError> for Problem {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Full { .. } => Self::too_many_requests(UNTIL_JOBS_ARE_DONE),
+            EnqueueError::TooMany(wait) => Self::too_many_requests(wait),
+            EnqueueError::Db(error) => error.into(),
+        }
+    }
+}
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -404,6 +418,7 @@ impl From<DomainError> for Problem {
             DomainError::Reserved => Self::invalid_field("host", "is the deployment's own"),
             DomainError::TooLong => Self::invalid_field("host", "is too long"),
             DomainError::NotFound => Self::not_found(),
+            DomainError::TooOften(wait) => Self::too_many_requests(wait),
             DomainError::NotPossible => Self::tenant_not_found(),
             DomainError::NameServers(error) => {
                 tracing::warn!(%error, "the name servers cannot be asked");

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod files;
 pub mod jobs;
+pub mod limits;
 pub mod live;
 pub mod mail;
 pub mod settings;

@@ -5,6 +5,7 @@
 mod code;
 mod domain;
 mod id;
+mod limits;
 mod placement;
 mod plan;
 mod record;
@@ -14,6 +15,7 @@ pub use code::{CodeError, RESERVED_CODES, TenantCode};
 pub(crate) use domain::is_within;
 pub use domain::{DomainName, DomainNameError};
 pub use id::TenantId;
+pub use limits::{Concurrent, DatabaseTime, Limits, Rate};
 pub use placement::{Isolation, Placement};
 pub(crate) use plan::Plans;
 pub use plan::{Plan, PlanLimit};

@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Limits;
+
 /// What a tenant has for what it pays: limits and features, in the application's own words.
 ///
 /// An application [registers](crate::Config::plan) its plans, and asks for a tenant's by
@@ -19,6 +21,7 @@ pub struct Plan {
     name: String,
     limits: BTreeMap<String, u64>,
     features: BTreeSet<String>,
+    rates: Option<Limits>,
     /// That nobody registered it.
     is_unknown: bool,
 }
@@ -64,6 +67,14 @@ impl Plan {
         self
     }
 
+    /// The same, with limits of how much of the deployment its tenants take. One without has those that
+    /// the deployment has ([`Config::limits`](crate::Config::limits)).
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.rates = Some(limits);
+        self
+    }
+
     /// What stands for a plan that the program does not know (any more): nothing is allowed on it, so
     /// that nobody has more for a word that was misspelt.
     fn unknown(name: &str) -> Self {
@@ -92,6 +103,12 @@ impl Plan {
             true => Some(0),
             false => self.limits.get(what).copied(),
         }
+    }
+
+    /// How much of the deployment its tenants may take, where the plan says so.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Limits> {
+        self.rates.as_ref()
     }
 
     /// Whether it has a feature.
@@ -131,16 +148,37 @@ impl Plan {
 
 /// The plans of an application.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Plans(BTreeMap<String, Plan>);
+pub(crate) struct Plans {
+    all: BTreeMap<String, Plan>,
+    /// Of those whose plan says nothing of it.
+    limits: Limits,
+}
 
 impl Plans {
     pub(crate) fn add(&mut self, plan: Plan) {
-        self.0.insert(plan.name.clone(), plan);
+        self.all.insert(plan.name.clone(), plan);
+    }
+
+    pub(crate) fn limit_others(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// How much of the deployment whoever is on the plan of that name may take. On one that nobody
+    /// knows that is the least that any has.
+    pub(crate) fn limits(&self, name: &str) -> Limits {
+        match self.all.get(name) {
+            Some(plan) => plan.rates.unwrap_or(self.limits),
+            None if self.has(name) => self.limits,
+            None => {
+                let each = self.all.values().filter_map(|plan| plan.rates);
+                each.fold(self.limits, Limits::tightest)
+            }
+        }
     }
 
     /// The plan of that name. An application that has none takes any word, and limits nothing.
     pub(crate) fn get(&self, name: &str) -> Plan {
-        match self.0.get(name) {
+        match self.all.get(name) {
             Some(plan) => plan.clone(),
             None if name.is_empty() || self.names().is_empty() => Plan::new(name),
             None => Plan::unknown(name),
@@ -149,19 +187,35 @@ impl Plans {
 
     /// Their names, but for that of tenants on none.
     pub(crate) fn names(&self) -> Vec<&str> {
-        let names = self.0.keys().map(String::as_str);
+        let names = self.all.keys().map(String::as_str);
         names.filter(|name| !name.is_empty()).collect()
     }
 
     /// Whether a tenant may be put on it.
     pub(crate) fn has(&self, name: &str) -> bool {
-        name.is_empty() || self.names().is_empty() || self.0.contains_key(name)
+        name.is_empty() || self.names().is_empty() || self.all.contains_key(name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_that_nobody_knows_has_the_least_of_all_limits() {
+        let mut plans = Plans::default();
+        assert_eq!(plans.limits("any"), Limits::default());
+        plans.limit_others(Limits::none().with_storage(7));
+        plans.add(Plan::new("free").with_limits(Limits::none().with_storage(5)));
+        plans.add(Plan::new("pro").with_limits(Limits::none().with_jobs_waiting(3)));
+        plans.add(Plan::new("plain"));
+        assert_eq!(plans.limits("free").storage, Some(5));
+        assert_eq!(plans.limits("pro").storage, None);
+        assert_eq!(plans.limits("plain").storage, Some(7));
+        assert_eq!(plans.limits("").storage, Some(7));
+        let unknown = plans.limits("fre");
+        assert_eq!((unknown.storage, unknown.jobs_waiting), (Some(5), Some(3)));
+    }
 
     #[test]
     fn a_plan_that_nobody_knows_allows_nothing() {

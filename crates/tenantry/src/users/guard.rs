@@ -1,4 +1,4 @@
-//! How often somebody may try to sign in.
+//! How often somebody may try to sign in, and do what else is dear before anybody knows who they are.
 
 use std::{
     net::IpAddr,
@@ -41,6 +41,18 @@ const OF_ACCOUNT: Limit = Limit {
     interval: Duration::from_secs(10),
 };
 
+/// Accounts that are made from one address, of whom many may sit behind one proxy.
+const OF_REGISTRATIONS: Limit = Limit {
+    burst: 200,
+    interval: Duration::from_secs(5),
+};
+
+/// Questions to name servers for one tenant.
+const OF_QUESTIONS: Limit = Limit {
+    burst: 20,
+    interval: Duration::from_secs(10),
+};
+
 /// Whose accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Realm {
@@ -57,6 +69,8 @@ enum Key {
     Pair(Realm, String, Option<String>),
     Address(Realm, Option<String>),
     Account(Realm, String),
+    Registration(Option<String>),
+    Question(TenantId),
 }
 
 /// Counts attempts to sign in, in this process. The account need not exist.
@@ -108,12 +122,10 @@ impl Guard {
         if !is_known {
             keys.push((Key::Account(realm, name), OF_ACCOUNT));
         }
-        let now = micros(self.since.elapsed());
         let mut taken = Taken(Vec::new());
         for (key, limit) in keys {
-            let rest = self.rests.get_with(key, Arc::default);
-            match limit.take(&rest, now) {
-                Ok(cost) => taken.0.push((rest, cost)),
+            match self.take_one(key, limit) {
+                Ok(one) => taken.0.push(one),
                 Err(wait) => {
                     taken.give_back();
                     return Err(wait);
@@ -121,6 +133,24 @@ impl Guard {
             }
         }
         Ok(taken)
+    }
+
+    /// Takes one of the accounts that may be made from an address, or tells how long to wait.
+    pub(crate) fn take_registration(&self, address: Option<IpAddr>) -> Result<(), Duration> {
+        let key = Key::Registration(address.map(network));
+        self.take_one(key, OF_REGISTRATIONS).map(drop)
+    }
+
+    /// Takes one of the questions that may be put to name servers for a tenant, or tells how long to
+    /// wait.
+    pub(crate) fn take_question(&self, tenant: TenantId) -> Result<(), Duration> {
+        self.take_one(Key::Question(tenant), OF_QUESTIONS).map(drop)
+    }
+
+    fn take_one(&self, key: Key, limit: Limit) -> Result<(Arc<AtomicI64>, i64), Duration> {
+        let rest = self.rests.get_with(key, Arc::default);
+        let now = micros(self.since.elapsed());
+        limit.take(&rest, now).map(|cost| (rest, cost))
     }
 }
 
@@ -169,7 +199,10 @@ pub(crate) fn network(address: IpAddr) -> String {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{Guard, OF_ACCOUNT, OF_ADDRESS, OF_PAIR, Realm, network};
+    use super::{
+        Guard, OF_ACCOUNT, OF_ADDRESS, OF_PAIR, OF_QUESTIONS, OF_REGISTRATIONS, Realm, network,
+    };
+    use crate::tenant::TenantId;
 
     fn address(text: &str) -> Option<IpAddr> {
         Some(text.parse().unwrap())
@@ -225,6 +258,19 @@ mod tests {
         assert!(tried < 105, "{tried}");
         assert!(!fail(&guard, "ann", "2001:db8::2", false), "a neighbour");
         assert!(fail(&guard, "ann", "2001:db8:0:1::1", false));
+    }
+
+    #[test]
+    fn accounts_and_questions_are_limited_each_by_itself() {
+        let guard = Guard::new();
+        let made = |from: &str| guard.take_registration(address(from)).is_ok();
+        assert!((0..OF_REGISTRATIONS.burst).all(|_| made("192.0.2.1")));
+        assert!(!made("192.0.2.1") && made("192.0.2.2"));
+        let [one, other] = [(); 2].map(|()| TenantId::generate());
+        let asked = |tenant| guard.take_question(tenant).is_ok();
+        assert!((0..OF_QUESTIONS.burst).all(|_| asked(one)));
+        assert!(!asked(one) && asked(other));
+        assert!(fail(&guard, "ann", "192.0.2.1", false));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use futures_util::{FutureExt, future::BoxFuture};
 use uuid::Uuid;
 
 use super::{
     Audit, By, PasswordError, Passwords, User, UserChange, UserError, Users, account::normalise,
     mailed::Mailed, secret::Secret,
 };
-use crate::db::{DbError, Executor, FromRow, Row, TenantDb, TenantScope};
+use crate::db::{DbError, Executor, FromRow, Row, TenantDb, TenantScope, TenantTx};
 
 const MAILED: Mailed = Mailed {
     links: "links",
@@ -382,10 +383,41 @@ impl<'d> Links<'d> {
         secret: &str,
         person: NewPerson,
     ) -> Result<User, LinkError> {
+        self.accept_if(passwords, secret, person, |_| async { Ok(()) }.boxed())
+            .await
+    }
+
+    /// As [`accept`](Self::accept), where `permitted` says so: it is asked in the transaction in which
+    /// the account was made, before that ends. So it can count how many there are, with what lets one
+    /// such transaction wait for the other.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and what `permitted` says. The link stays good then.
+    pub async fn accept_if<E: From<LinkError>>(
+        &self,
+        passwords: &Passwords,
+        secret: &str,
+        person: NewPerson,
+        permitted: impl for<'t> FnOnce(&'t mut TenantTx) -> BoxFuture<'t, Result<(), E>> + Send,
+    ) -> Result<User, E> {
         self.look_at(Purpose::Invitation, secret).await?;
-        let hash = passwords.hash(&person.password).await?;
+        let hash = passwords.hash(&person.password).await;
+        let hash = hash.map_err(LinkError::from)?;
         let mut tx = self.db.begin();
-        let found = take(&mut tx, Purpose::Invitation, secret).await?;
+        let user = self.join(&mut tx, secret, person, hash).await?;
+        permitted(&mut tx).await?;
+        tx.commit().await.map_err(LinkError::from)?;
+        Ok(user)
+    }
+
+    async fn join(
+        &self,
+        tx: &mut TenantTx,
+        secret: &str,
+        person: NewPerson,
+        hash: String,
+    ) -> Result<User, LinkError> {
+        let found = take(tx, Purpose::Invitation, secret).await?;
         let new = super::NewUser {
             email: found.email,
             password: String::new(),
@@ -393,11 +425,10 @@ impl<'d> Links<'d> {
             last_name: person.last_name,
             role: found.role.ok_or(LinkError::Invalid)?,
         };
-        let user = Users::on(&mut tx).create_hashed(new, hash).await?;
-        let user = mark_verified(&mut tx, user).await?;
+        let user = Users::on(tx).create_hashed(new, hash).await?;
+        let user = mark_verified(tx, user).await?;
         let event = self.by.was(&user, "joined").detail(&user.role);
-        Audit::on(&mut tx).record(event).await?;
-        tx.commit().await?;
+        Audit::on(tx).record(event).await?;
         Ok(user)
     }
 }

@@ -4,6 +4,7 @@ mod copy;
 mod create;
 mod delete;
 mod domain;
+mod limits;
 mod list;
 mod pending;
 mod plan;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Resume(One),
     /// Put a tenant on a plan, or tell which it is on
     Plan(plan::Args),
+    /// Tell how much of the deployment a tenant may take, and what it has
+    Limits(limits::Args),
     /// Tell a tenant's settings, or change them
     Settings(settings::Args),
     /// Make tenants before anybody wants them, or tell how many are ready
@@ -60,7 +63,7 @@ pub(crate) enum Command {
 impl Command {
     pub(super) fn only_looks(&self) -> bool {
         match self {
-            Self::List(_) | Self::Show(_) => true,
+            Self::List(_) | Self::Show(_) | Self::Limits(_) => true,
             Self::Domain(command) => command.only_looks(),
             Self::Settings(args) => args.only_looks(),
             _ => false,
@@ -87,6 +90,7 @@ pub(super) async fn run<A: Application>(
         Command::Suspend(one) => status::suspend(&one.code, tenancy).await,
         Command::Resume(one) => status::resume(&one.code, tenancy).await,
         Command::Plan(args) => plan::run(&args, tenancy).await,
+        Command::Limits(args) => limits::run(&args, tenancy).await,
         Command::Settings(args) => settings::run(&args, tenancy).await,
         Command::Pending(args) => pending::run(&args, tenancy).await,
         Command::Domain(command) => domain::run::<A>(command, context, tenancy).await,

@@ -13,6 +13,7 @@ pub(crate) mod server;
 mod statements;
 mod stream;
 mod tls;
+mod turns;
 mod value;
 mod vet;
 
@@ -46,7 +47,7 @@ use self::{
     statements::{Found, Needs, Prepared},
     value::{Bound, type_of},
 };
-use super::{DbError, FromRow, Row, Value, pipeline::Step, row::RowInner};
+use super::{DbError, FromRow, Row, Value, meter::Account, pipeline::Step, row::RowInner};
 
 /// What a statement gave: rows as far as they were wanted, and how many there were or changed.
 type Answer<T> = (Vec<T>, u64);
@@ -78,11 +79,12 @@ impl From<DbError> for Failure {
 /// Runs one statement in the scope, by itself, and reads up to `most` of its rows.
 pub(super) async fn fetch<T: FromRow>(
     scope: &Scope,
+    account: &Account,
     sql: &Arc<str>,
     params: &[Value],
     most: usize,
 ) -> Result<Answer<T>, DbError> {
-    let mut lease = borrow(scope).await?;
+    let mut lease = borrow(scope, account).await?;
     lease.busy = true;
     let mut result = alone(scope, &mut lease, sql, params, most).await;
     if result.as_ref().is_err_and(|failure| failure.stale) {
@@ -135,12 +137,14 @@ async fn alone<T: FromRow>(
     Ok(answer)
 }
 
-/// Runs several statements in one transaction, sent together.
+/// Runs several statements in one transaction, sent together. Their answers, and how many rows they
+/// returned or changed.
 pub(super) async fn run_pipeline(
     scope: &Scope,
+    account: &Account,
     mut steps: Vec<Step>,
-) -> Result<Vec<Box<dyn Any + Send>>, DbError> {
-    let mut lease = borrow(scope).await?;
+) -> Result<(Vec<Box<dyn Any + Send>>, u64), DbError> {
+    let mut lease = borrow(scope, account).await?;
     lease.busy = true;
     let mut result = pipelined(scope, &mut lease, &mut steps).await;
     if result.as_ref().is_err_and(|failure| failure.stale) {
@@ -151,8 +155,10 @@ pub(super) async fn run_pipeline(
         result = pipelined(scope, &mut lease, &mut steps).await;
     }
     let counts = settle(scope, lease, result).await?;
+    let rows = counts.iter().sum();
     let finish = |(step, count): (Step, u64)| step.sink.finish(count);
-    Ok(steps.into_iter().zip(counts).map(finish).collect())
+    let answers = steps.into_iter().zip(counts).map(finish).collect();
+    Ok((answers, rows))
 }
 
 async fn pipelined(
@@ -311,10 +317,13 @@ pub(super) async fn control(
 }
 
 /// A connection on which a transaction can be begun.
-pub(super) async fn borrow(scope: &Scope) -> Result<Lease, DbError> {
+pub(super) async fn borrow(scope: &Scope, account: &Account) -> Result<Lease, DbError> {
     scope.check_open()?;
     let prefer = scope.is_schema().then_some(&*scope.begin);
-    scope.server.borrow(&scope.database, prefer).await
+    let (server, waiting) = (&scope.server, account.wait());
+    server
+        .borrow(&scope.database, scope.whose, prefer, waiting)
+        .await
 }
 
 /// The text that is sent for `sql`, if it may be said at all.

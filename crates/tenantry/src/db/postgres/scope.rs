@@ -41,6 +41,8 @@ pub(crate) struct Scope {
     pub(super) is_connection: bool,
     /// Whether tables are shared with other tenants, so that statements may need rewriting.
     pub(super) shared: bool,
+    /// The tenant, whose share of the connections it is that is used.
+    pub(super) whose: Option<TenantId>,
     /// The tenant's id, where it shares tables with others.
     pub(super) tenant: Option<Value>,
     /// The schema, where it is one among others of the same tables.
@@ -61,6 +63,7 @@ impl Scope {
         );
         Self {
             shared: true,
+            whose: Some(id),
             tenant: Some(Value::Text(id.to_string())),
             ..Self::new(server, server.home(), begin)
         }
@@ -71,6 +74,7 @@ impl Scope {
         let schema = schema_name(id);
         let begin = request(server, Some(&schema));
         Self {
+            whose: Some(id),
             schema: Some(schema.into()),
             ..Self::new(server, server.home(), begin)
         }
@@ -81,6 +85,7 @@ impl Scope {
         let pooler = server.has_pooler();
         let begin = request(server, pooler.then_some(DATABASE_SCHEMA));
         Self {
+            whose: Some(id),
             is_connection: !pooler,
             ..Self::new(server, database_name(server, id), begin)
         }
@@ -157,6 +162,7 @@ impl Scope {
             begin: begin.into(),
             is_connection: false,
             shared: false,
+            whose: None,
             tenant: None,
             schema: None,
             trusted: false,

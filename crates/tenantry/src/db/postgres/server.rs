@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 use tokio_postgres::{
@@ -33,8 +33,9 @@ use super::{
     scope,
     statements::Statements,
     tls::{self, Check},
+    turns::{Turn, Turns, Whose},
 };
-use crate::db::DbError;
+use crate::db::{DbError, meter::Clock};
 
 /// How long a caller waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,7 +88,7 @@ pub(crate) struct Server {
     tls: MakeRustlsConnect,
     options: Options,
     roles: Roles,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     closed: watch::Sender<bool>,
     open: Arc<AtomicUsize>,
     pool: Mutex<Pool>,
@@ -184,7 +185,7 @@ impl Server {
                 owner: format!("{}_owner", options.project),
                 app: format!("{}_app", options.project),
             },
-            turns: Arc::new(Semaphore::new(options.most_connections.get())),
+            turns: Turns::new(options.most_connections.get()),
             closed: watch::Sender::new(false),
             open: Arc::default(),
             pool: Mutex::default(),
@@ -263,16 +264,17 @@ impl Server {
         self.pool().idle.retain(|conn| &*conn.database != database);
     }
 
-    /// A connection to the database, if it can be had the one that was lent for `prefer` before.
+    /// A connection to the database when it is their turn, if it can be had the one that was lent for
+    /// `prefer` before.
+    /// `waiting` has begun, and becomes the loan.
     pub(super) async fn borrow(
         self: &Arc<Self>,
         database: &Arc<str>,
+        whose: Whose,
         prefer: Option<&str>,
+        waiting: Clock,
     ) -> Result<Lease, DbError> {
-        let turn = tokio::time::timeout(PATIENCE, self.turns.clone().acquire_owned())
-            .await
-            .map_err(|_| DbError::Busy)?
-            .map_err(|_| DbError::Closed)?;
+        let turn = self.turns.take(whose, PATIENCE).await?;
         let conn = match self.take_idle(database, prefer) {
             Some(conn) => conn,
             None => match self.take_returned(database, prefer).await {
@@ -292,6 +294,7 @@ impl Server {
             busy: false,
             open: false,
             turn: Some(turn),
+            _loan: waiting.lent(),
         })
     }
 
@@ -563,7 +566,8 @@ pub(crate) struct Lease {
     pub(super) busy: bool,
     /// Whether a transaction has been begun on it that has not been seen to end.
     pub(super) open: bool,
-    turn: Option<OwnedSemaphorePermit>,
+    turn: Option<Turn>,
+    _loan: Clock,
 }
 
 impl Lease {

@@ -11,7 +11,9 @@ use tokio::{
 };
 
 use super::{Lease, Scope, control, fetch_within, lex};
-use crate::db::{DbError, FromRow, Row, Value, engine::Lease as AnyLease, row::Ignored};
+use crate::db::{
+    DbError, FromRow, Row, Value, engine::Lease as AnyLease, meter::Account, row::Ignored,
+};
 
 /// How many rows are fetched at a time.
 const BATCH: usize = 256;
@@ -46,6 +48,7 @@ impl<T> Stream for Rows<T> {
 /// Streams by a cursor, in a transaction of its own.
 pub(crate) async fn start_alone<T: FromRow + Send + 'static>(
     scope: &Scope,
+    account: &Account,
     sql: Arc<str>,
     params: Arc<[Value]>,
 ) -> Result<Rows<T>, DbError> {
@@ -54,7 +57,7 @@ pub(crate) async fn start_alone<T: FromRow + Send + 'static>(
             "a stream reads; write with execute(), or stream in a transaction".into(),
         ));
     }
-    let lease = super::borrow(scope).await?;
+    let lease = super::borrow(scope, account).await?;
     let prelude = vec![scope.begin.to_string()];
     Ok(start(scope.clone(), lease, prelude, sql, params, None))
 }

@@ -9,7 +9,10 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Conn, Create, Owner};
-use crate::db::DbError;
+use crate::db::{
+    DbError,
+    meter::{Account, Clock},
+};
 
 const READERS: usize = 4;
 
@@ -84,7 +87,12 @@ impl Database {
         drop(std::mem::take(&mut *self.idle()));
     }
 
-    pub(super) async fn borrow(self: &Arc<Self>, access: Access) -> Result<Lease, DbError> {
+    pub(super) async fn borrow(
+        self: &Arc<Self>,
+        access: Access,
+        account: &Account,
+    ) -> Result<Lease, DbError> {
+        let waiting = account.wait();
         let slots = match access {
             Access::Read => &self.readers,
             Access::Write => &self.writer,
@@ -97,6 +105,7 @@ impl Database {
             _turn: turn
                 .map_err(|_| DbError::Busy)?
                 .map_err(|_| DbError::Closed)?,
+            _loan: waiting.lent(),
         })
     }
 
@@ -129,6 +138,7 @@ pub(crate) struct Lease {
     access: Access,
     conn: Option<Conn>,
     _turn: OwnedSemaphorePermit,
+    _loan: Clock,
 }
 
 impl Lease {

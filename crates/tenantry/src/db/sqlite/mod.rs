@@ -24,11 +24,12 @@ use self::{
     database::Access,
     statement::{Attempt, looks_like_a_read, run},
 };
-use super::{DbError, FromRow, Value, pipeline::Step};
+use super::{DbError, FromRow, Value, meter::Account, pipeline::Step};
 
 /// Runs one statement by itself and reads up to `most` of its rows.
 pub(super) async fn fetch<T: FromRow + Send + 'static>(
     database: &Arc<Database>,
+    account: &Account,
     sql: Arc<str>,
     params: Arc<[Value]>,
     most: usize,
@@ -39,7 +40,7 @@ pub(super) async fn fetch<T: FromRow + Send + 'static>(
         Access::Write
     };
     loop {
-        let lease = database.borrow(access).await?;
+        let lease = database.borrow(access, account).await?;
         let only_read = lease.only_reads();
         let (sql, params) = (sql.clone(), params.clone());
         let (_lease, attempt) = on_lease(lease, move |conn| {
@@ -60,7 +61,7 @@ pub(super) async fn execute_ahead(
     sql: Arc<str>,
     params: Arc<[Value]>,
 ) -> Result<(), DbError> {
-    let lease = database.borrow(Access::Write).await?;
+    let lease = database.borrow(Access::Write, &Account::NOBODY).await?;
     let (lease, done) = on_lease(lease, move |conn| {
         conn.control("PRAGMA synchronous = NORMAL")?;
         let done = run(conn, false, &sql, &params, &mut |_: &super::Row<'_>| {
@@ -97,18 +98,20 @@ fn collect<T: FromRow>(
     })
 }
 
-/// Runs several statements in one transaction: on a reader when all only read.
+/// Runs several statements in one transaction: on a reader when all only read. Their answers, and how
+/// many rows they returned or changed.
 pub(super) async fn run_pipeline(
     database: &Arc<Database>,
+    account: &Account,
     mut steps: Vec<Step>,
-) -> Result<Vec<Box<dyn Any + Send>>, DbError> {
+) -> Result<(Vec<Box<dyn Any + Send>>, u64), DbError> {
     let mut access = if steps.iter().all(|step| looks_like_a_read(&step.sql)) {
         Access::Read
     } else {
         Access::Write
     };
     loop {
-        let lease = database.borrow(access).await?;
+        let lease = database.borrow(access, account).await?;
         let only_read = lease.only_reads();
         let (lease, result) = on_lease(lease, move |conn| {
             conn.control(if only_read {
@@ -138,8 +141,10 @@ pub(super) async fn run_pipeline(
         drop(lease);
         match result? {
             (steps, Some(counts)) => {
+                let rows = counts.iter().sum();
                 let finish = |(step, count): (Step, u64)| step.sink.finish(count);
-                return Ok(steps.into_iter().zip(counts).map(finish).collect());
+                let answers = steps.into_iter().zip(counts).map(finish).collect();
+                return Ok((answers, rows));
             }
             // what was read before is read again
             (back, None) => {
@@ -151,8 +156,11 @@ pub(super) async fn run_pipeline(
 }
 
 /// The writer, for a transaction.
-pub(super) async fn borrow_writer(database: &Arc<Database>) -> Result<Lease, DbError> {
-    database.borrow(Access::Write).await
+pub(super) async fn borrow_writer(
+    database: &Arc<Database>,
+    account: &Account,
+) -> Result<Lease, DbError> {
+    database.borrow(Access::Write, account).await
 }
 
 /// Runs one statement of a transaction, after `prelude`.
@@ -189,7 +197,7 @@ pub(crate) async fn trusted<R: Send + 'static>(
     database: &Arc<Database>,
     work: impl FnOnce(&rusqlite::Connection) -> Result<R, DbError> + Send + 'static,
 ) -> Result<R, DbError> {
-    let lease = database.borrow(Access::Write).await?;
+    let lease = database.borrow(Access::Write, &Account::NOBODY).await?;
     let (lease, result) = on_lease(lease, move |conn| {
         conn.set_clock();
         let result = conn.trusted(work);

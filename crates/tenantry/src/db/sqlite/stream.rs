@@ -18,7 +18,7 @@ use super::{
     error::is_interruption,
     statement::{Attempt, only_reads, run},
 };
-use crate::db::{DbError, FromRow, Value, engine::Lease as AnyLease};
+use crate::db::{DbError, FromRow, Value, engine::Lease as AnyLease, meter::Account};
 
 /// How many rows are read ahead of a slow reader.
 const AHEAD: usize = 256;
@@ -94,10 +94,11 @@ pub(crate) fn stream_within<T: FromRow + Send + 'static>(
 
 pub(crate) async fn start_alone<T: FromRow + Send + 'static>(
     database: &Arc<super::Database>,
+    account: &Account,
     sql: Arc<str>,
     params: Arc<[Value]>,
 ) -> Result<Rows<T>, DbError> {
-    let lease = database.borrow(super::Access::Read).await?;
+    let lease = database.borrow(super::Access::Read, account).await?;
     Ok(start(lease, sql, params, None))
 }
 

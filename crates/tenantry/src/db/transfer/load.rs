@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Cell, Column, Kind, Structure, Table, Whose};
 use crate::db::{
-    DbError, Engine, TenantDb, TenantTx,
+    DbError, EngineKind, TenantDb, TenantTx,
     postgres::scope::{literal, quoted},
 };
 
@@ -61,13 +61,13 @@ impl Loader {
     pub(crate) async fn begin_in(db: &TenantDb, whose: Whose) -> Result<Self, LoadError> {
         let structure = Structure::of_part(db, whose).await?;
         let mut tx = db.begin();
-        let roles = match db.engine() {
-            Engine::Sqlite(_) => {
+        let roles = match &db.engine().kind {
+            EngineKind::Sqlite(_) => {
                 tx.say(vec!["PRAGMA defer_foreign_keys = ON".into()])
                     .await?;
                 None
             }
-            Engine::Postgres(scope) => {
+            EngineKind::Postgres(scope) => {
                 tx.say(vec![
                     "SET CONSTRAINTS ALL DEFERRED".into(),
                     "SET LOCAL statement_timeout = 0".into(),

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DbError, Engine, TenantDb};
+use super::{DbError, EngineKind, TenantDb};
 
 /// Whose tables are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +34,13 @@ pub(crate) enum Whose {
 
 /// Of the catalog's tables, what belongs to this one deployment: how it was made, what its processes
 /// tell each other, and what was restored into it.
-const NOT_CARRIED: [&str; 5] = [
+const NOT_CARRIED: [&str; 6] = [
     "tenantry_changes",
     "tenantry_due",
     "tenantry_events",
     "tenantry_migrations",
     "tenantry_restores",
+    "tenantry_usage_writers",
 ];
 
 /// The tables of a tenant's place, those before that others point to.
@@ -95,9 +96,9 @@ impl Structure {
 
     /// The structure of a part of what the handle speaks to.
     pub(crate) async fn of_part(db: &TenantDb, whose: Whose) -> Result<Self, DbError> {
-        let tables = match db.engine() {
-            Engine::Sqlite(database) => sqlite::tables(database, whose).await?,
-            Engine::Postgres(scope) => postgres::tables(scope, whose).await?,
+        let tables = match &db.engine().kind {
+            EngineKind::Sqlite(database) => sqlite::tables(database, whose).await?,
+            EngineKind::Postgres(scope) => postgres::tables(scope, whose).await?,
         };
         Ok(Self {
             tables: in_order(tables),

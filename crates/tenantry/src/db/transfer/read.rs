@@ -9,7 +9,7 @@ use super::{
     Cell, Column, Kind, Structure, Table,
     cell::{Cells, canonical},
 };
-use crate::db::{DbError, Engine, TenantDb, postgres::scope::quoted};
+use crate::db::{DbError, EngineKind, TenantDb, postgres::scope::quoted};
 
 /// A piece of what is read, in order.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ async fn read_all(
     selection: &Selection,
     sender: &Sender,
 ) -> Result<(), DbError> {
-    let on_server = matches!(db.engine(), Engine::Postgres(_));
+    let on_server = matches!(db.engine().kind, EngineKind::Postgres(_));
     let mut tx = db.begin();
     if on_server {
         let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";

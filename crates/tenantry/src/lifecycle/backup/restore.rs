@@ -360,7 +360,9 @@ impl Tenancy {
                     | "tenantry_failed_migrations",
                     _,
                 ) => false,
-                ("tenantry_erasures", _) | (_, None) => true,
+                ("tenantry_erasures" | "tenantry_usage" | "tenantry_usage_days", _) | (_, None) => {
+                    true
+                }
                 ("tenantry_deletions", Some(status)) => status == Some(&TenantStatus::Deleted),
                 (_, Some(status)) => status.is_some(),
             }

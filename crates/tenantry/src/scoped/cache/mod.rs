@@ -50,7 +50,7 @@ use self::{
 };
 use crate::{
     Tenancy,
-    db::{CentralScope, TenantScope},
+    db::{CentralScope, Quantity, TenantScope, meter::Account},
     tenant::{Tenant, TenantId},
 };
 
@@ -217,6 +217,7 @@ pub struct Cache<S> {
     scope: Option<TenantId>,
     /// What tells the tenant's record from those before and after it.
     record: String,
+    account: Account,
     whose: PhantomData<fn() -> S>,
 }
 
@@ -232,6 +233,7 @@ impl TenantCache {
             tenancy: tenancy.clone(),
             scope: Some(tenant.id()),
             record: digest(tenant),
+            account: Account::of(tenancy.meter(tenant)),
             whose: PhantomData,
         }
     }
@@ -243,6 +245,7 @@ impl CentralCache {
             tenancy: tenancy.clone(),
             scope: None,
             record: String::new(),
+            account: Account::NOBODY,
             whose: PhantomData,
         }
     }
@@ -259,7 +262,16 @@ impl<S> Cache<S> {
             .kept()
             .get(self.scope, &key::full(&self.record, key))
             .await;
-        found.and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        self.counted(found.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    fn counted<T>(&self, found: Option<T>) -> Option<T> {
+        let what = match found {
+            Some(_) => Quantity::CacheHits,
+            None => Quantity::CacheMisses,
+        };
+        self.account.add(what, 1);
+        found
     }
 
     /// Keeps a value under the key, instead of what was there.
@@ -285,7 +297,8 @@ impl<S> Cache<S> {
         let full = key::full(&self.record, key);
         let kept = self.kept();
         let (time, found) = kept.get(self.scope, &full).await;
-        if let Some(value) = found.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        let found = found.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(value) = self.counted(found) {
             return Ok(value);
         }
         let flight = kept.flights.join(flight_key(self.scope, &full));
@@ -367,6 +380,7 @@ impl<S> Clone for Cache<S> {
             tenancy: self.tenancy.clone(),
             scope: self.scope,
             record: self.record.clone(),
+            account: self.account.clone(),
             whose: PhantomData,
         }
     }

@@ -17,6 +17,13 @@ pub enum FileError {
         /// How many it may have.
         most: u64,
     },
+    /// The tenant's files would have more bytes than they may, by its
+    /// [limits](crate::tenant::Limits).
+    #[error("the tenant's files may have {most} bytes")]
+    Storage {
+        /// How many all of them may have.
+        most: u64,
+    },
     /// There is no room left to store it.
     #[error("there is no room left")]
     Full,

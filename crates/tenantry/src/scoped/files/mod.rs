@@ -27,7 +27,7 @@ mod name;
 mod put;
 mod signed;
 
-use std::{collections::BTreeMap, fmt, fs, ops::Range, path::PathBuf};
+use std::{collections::BTreeMap, fmt, fs, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -48,7 +48,11 @@ pub(crate) use put::UNFINISHED;
 pub use signed::Signature;
 pub(crate) use signed::migrations;
 
-use crate::{Tenancy, db::DbError, tenant::Tenant};
+use crate::{
+    Tenancy,
+    db::{DbError, Meter, Quantity},
+    tenant::Tenant,
+};
 
 /// The folder in the data folder that has a folder for each tenant.
 pub(crate) const FOLDER: &str = "files";
@@ -104,6 +108,7 @@ pub struct Found {
     pub kind: FileKind,
     store: LocalFileSystem,
     tag: Option<String>,
+    meter: Arc<Meter>,
 }
 
 impl Files {
@@ -143,6 +148,7 @@ impl Files {
                 kind: FileKind::of(&bytes.concat()),
                 store,
                 tag,
+                meter: self.tenancy.meter(&self.tenant),
             });
         }
         Err(FileError::Changed)
@@ -273,7 +279,12 @@ impl Found {
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, FileError>>, FileError> {
         let (path, tag) = (self.info.name.path(), self.tag.clone());
-        read(&self.store, &path, range, tag).await
+        let meter = self.meter.clone();
+        let pieces = read(&self.store, &path, range, tag).await?;
+        let counted = pieces.inspect_ok(move |piece| {
+            meter.add(Quantity::FileBytesOut, piece.len() as u64);
+        });
+        Ok(counted.boxed())
     }
 }
 

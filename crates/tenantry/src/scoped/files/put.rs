@@ -7,14 +7,15 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use object_store::{
     MultipartUpload, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as StorePath,
 };
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{FileError, FileKind, FileName, Files, Stored};
-use crate::db::DbError;
+use crate::db::{DbError, Quantity, TenantTx};
 
 /// Where uploads are until they are whole; no [`FileName`] begins so.
 pub(crate) const UNFINISHED: &str = ".unfinished";
@@ -31,8 +32,12 @@ impl Files {
     /// dropped, nothing is left of it and what was there stays. Of a large one about 2 MiB are in
     /// memory.
     ///
+    /// Where the tenant's [limits](crate::tenant::Limits) say how many bytes its files may have, it is
+    /// counted when the file comes in, and again when it gets its name: of two that come in at once and
+    /// have no room together, one does.
+    ///
     /// # Errors
-    /// [`FileError::TooLarge`], [`FileError::Full`], [`FileError::Interrupted`] with what came in
+    /// [`FileError::TooLarge`], [`FileError::Storage`], [`FileError::Full`], [`FileError::Interrupted`] with what came in
     /// instead, [`FileError::Occupied`]; [`FileError::NoTenant`] when the tenant is deleted by now.
     pub async fn put<S, E>(&self, name: &FileName, bytes: S, most: u64) -> Result<Stored, FileError>
     where
@@ -44,7 +49,19 @@ impl Files {
         let draft = StorePath::from_iter([UNFINISHED, &Uuid::now_v7().to_string()]);
         // dropped before its end, it removes what it has
         let mut upload = store.put_multipart(&draft).await?;
-        let stored = match receive(&mut *upload, bytes, most).await {
+        let received = async {
+            let room = self.room(name).await?;
+            let received = receive(
+                &mut *upload,
+                bytes,
+                room.map_or(most, |room| room.min(most)),
+            );
+            match (received.await, room) {
+                (Err(FileError::TooLarge { .. }), Some(room)) if room < most => Err(self.no_room()),
+                (received, _) => received,
+            }
+        };
+        let stored = match received.await {
             Ok(stored) => stored,
             Err(error) => {
                 drop(upload.abort().await);
@@ -53,7 +70,14 @@ impl Files {
         };
         // all of it is here: whoever goes away now does not leave it half done
         let (files, name) = (self.clone(), name.clone());
-        let ending = tokio::spawn(async move { files.end(upload, &store, draft, name).await });
+        let bytes = stored.bytes;
+        let ending = tokio::spawn(async move {
+            files.end(upload, &store, draft, name, bytes).await?;
+            let meter = files.tenancy.meter(&files.tenant);
+            meter.add(Quantity::FilesPut, 1);
+            meter.add(Quantity::FileBytesIn, bytes);
+            Ok::<_, FileError>(())
+        });
         ending.await.map_err(|_| DbError::Closed)??;
         Ok(stored)
     }
@@ -65,12 +89,19 @@ impl Files {
         store: &LocalFileSystem,
         draft: StorePath,
         name: FileName,
+        bytes: u64,
     ) -> Result<(), FileError> {
         let ended = async {
             upload.complete().await?;
             // one that was deleted meanwhile has nothing more put into it
             self.here().await?;
-            Ok(store.rename(&draft, &name.path()).await?)
+            let counted = self.count_alone().await?;
+            if self.room(&name).await?.is_some_and(|room| bytes > room) {
+                return Err(self.no_room());
+            }
+            store.rename(&draft, &name.path()).await?;
+            drop(counted);
+            Ok(())
         };
         let ended = ended.await;
         if ended.is_err() {
@@ -82,6 +113,45 @@ impl Files {
             Err(FileError::NotFound) => Err(FileError::NoTenant),
             other => other,
         }
+    }
+}
+
+impl Files {
+    /// How many bytes a file of that name may have, where the tenant's files are limited. The one that
+    /// it replaces makes room.
+    async fn room(&self, name: &FileName) -> Result<Option<u64>, FileError> {
+        let Some(most) = self.tenancy.limits(&self.tenant).storage else {
+            return Ok(None);
+        };
+        let others = self.all(None).await?.try_fold(0_u64, async |bytes, file| {
+            let own = if file.name == *name { 0 } else { file.bytes };
+            Ok(bytes.saturating_add(own))
+        });
+        Ok(Some(most.saturating_sub(others.await?)))
+    }
+
+    fn no_room(&self) -> FileError {
+        let most = self.tenancy.limits(&self.tenant).storage;
+        FileError::Storage {
+            most: most.unwrap_or_default(),
+        }
+    }
+
+    /// Where the tenant's files are limited, lets nobody else count them until this is dropped, in
+    /// whatever process.
+    async fn count_alone(&self) -> Result<Option<TenantTx>, FileError> {
+        if self.tenancy.limits(&self.tenant).storage.is_none() {
+            return Ok(None);
+        }
+        let digest = Sha256::new()
+            .chain_update("tenantry:files:room")
+            .chain_update(self.tenant.id().as_uuid())
+            .finalize();
+        let mut key = [0; 8];
+        key.copy_from_slice(&digest[..8]);
+        let mut tx = self.tenancy.db(&self.tenant).await?.begin();
+        tx.lock_alone(i64::from_be_bytes(key)).await?;
+        Ok(Some(tx))
     }
 }
 

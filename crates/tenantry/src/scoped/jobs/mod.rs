@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
-//! use tenantry::{Tenancy, Tenant, scoped::jobs::{Job, JobContext, Jobs, Worker}};
+//! use tenantry::{Tenancy, Tenant, scoped::jobs::{EnqueueError, Job, JobContext, Jobs, Worker}};
 //!
 //! #[derive(Serialize, Deserialize)]
 //! struct Recount { shelf: String }
@@ -29,11 +29,11 @@
 //!     })
 //! }
 //!
-//! async fn later(tenancy: &Tenancy, acme: &Tenant) -> Result<(), tenantry::db::DbError> {
+//! async fn later(tenancy: &Tenancy, acme: &Tenant) -> Result<(), EnqueueError> {
 //!     let mut tx = tenancy.db(acme).await?.begin();
 //!     tx.query("UPDATE shelves SET counted = false").execute().await?;
 //!     tenancy.jobs(acme).enqueue(&mut tx, Recount { shelf: "A".into() }).await?;
-//!     tx.commit().await
+//!     Ok(tx.commit().await?)
 //! }
 //!
 //! async fn work(tenancy: &Tenancy) {
@@ -58,7 +58,7 @@ use uuid::Uuid;
 
 pub use context::JobContext;
 pub use handlers::{Jobs, Share};
-pub use queue::{Counts, Enqueued, Filter, Queue};
+pub use queue::{Counts, EnqueueError, Enqueued, Filter, Queue};
 pub use schedule::{BadSchedule, Schedule};
 pub use worker::{Tally, Worker};
 

@@ -30,6 +30,24 @@ pub struct Enqueued {
     pub is_new: bool,
 }
 
+/// Why a job was not enqueued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnqueueError {
+    /// As many wait as may, by the tenant's [limits](crate::tenant::Limits).
+    #[error("there are {most} jobs that wait, and may be no more")]
+    Full {
+        /// How many may wait.
+        most: u64,
+    },
+    /// So many were enqueued of late as may be, by the tenant's limits.
+    #[error("too many jobs were enqueued; wait for {} s", .0.as_secs() + 1)]
+    TooMany(Duration),
+    /// The database failed, or the transaction is another tenant's.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
 /// Which jobs are meant.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -129,12 +147,14 @@ impl Queue {
     /// Enqueues a job, if and when the transaction is committed.
     ///
     /// # Errors
-    /// [`DbError::Denied`] when the transaction is another tenant's; and when it cannot be written.
+    /// [`EnqueueError::Full`] and [`EnqueueError::TooMany`] beyond the tenant's limits, with the
+    /// transaction as it was; [`DbError::Denied`] when the transaction is another tenant's; and when it
+    /// cannot be written.
     pub async fn enqueue<J: Job>(
         &self,
         tx: &mut TenantTx,
         job: impl Into<NewJob<J>>,
-    ) -> Result<Enqueued, DbError> {
+    ) -> Result<Enqueued, EnqueueError> {
         let job = job.into();
         let payload = serde_json::to_string(&job.payload);
         let payload = payload.map_err(|error| DbError::Engine(Box::new(error)))?;
@@ -146,7 +166,44 @@ impl Queue {
             max_attempts: job.max_attempts,
             unique: job.unique,
         };
-        self.write(tx, row).await
+        self.require_room(tx).await?;
+        Ok(self.write(tx, row).await?)
+    }
+
+    /// Requires that the tenant may enqueue one more. What is done by a schedule is not counted, and one
+    /// that is there already by its unique key is.
+    async fn require_room(&self, tx: &mut TenantTx) -> Result<(), EnqueueError> {
+        let (id, limits) = (self.tenant.id(), self.tenancy.limits(&self.tenant));
+        if let Some(most) = limits.jobs_waiting {
+            self.require_own(tx).await?;
+            // of two who enqueue at once the other counts after the first has ended
+            tx.lock_alone(lock_key("tenantry:jobs:room", id)).await?;
+            let sql = "SELECT count(*) FROM (
+                    SELECT 1 FROM jobs WHERE status = 'queued' LIMIT $1
+                ) AS waiting";
+            let limit = i64::try_from(most).unwrap_or(i64::MAX);
+            let waiting: i64 = tx.query(sql).bind(limit).scalar().await?;
+            if waiting.unsigned_abs() >= most {
+                return Err(EnqueueError::Full { most });
+            }
+        }
+        match limits.jobs {
+            Some(rate) => {
+                let taken = self.tenancy.0.limiter.take_job(id, rate);
+                taken.map_err(EnqueueError::TooMany)
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn require_own(&self, tx: &mut TenantTx) -> Result<(), DbError> {
+        let own = self.db().await?;
+        match tx.is_on(&own) {
+            true => Ok(()),
+            false => Err(DbError::Denied(
+                "a job is enqueued in a transaction of its tenant's, and this is not".into(),
+            )),
+        }
     }
 
     /// Enqueues a job in a transaction of its own.
@@ -156,7 +213,7 @@ impl Queue {
     pub async fn enqueue_alone<J: Job>(
         &self,
         job: impl Into<NewJob<J>> + Send,
-    ) -> Result<Enqueued, DbError> {
+    ) -> Result<Enqueued, EnqueueError> {
         let mut tx = self.db().await?.begin();
         let enqueued = self.enqueue(&mut tx, job).await?;
         tx.commit().await?;
@@ -165,12 +222,7 @@ impl Queue {
     }
 
     pub(super) async fn write(&self, tx: &mut TenantTx, row: Written) -> Result<Enqueued, DbError> {
-        let own = self.db().await?;
-        if !tx.is_on(&own) {
-            return Err(DbError::Denied(
-                "a job is enqueued in a transaction of its tenant's, and this is not".into(),
-            ));
-        }
+        self.require_own(tx).await?;
         let now = Utc::now().trunc_subsecs(6);
         let (id, run_at) = (Uuid::now_v7(), row.run_at.unwrap_or(now));
         hint(&self.tenancy, self.tenant.id(), tx, run_at).await?;

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Tenancy, Tenant,
-    db::{DbError, TenantDb},
+    db::{DbError, Quantity, TenantDb},
     tenant::{TenantId, TenantStatus},
 };
 
@@ -328,6 +328,7 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
         attempt = taken.attempt,
         trace = taken.trace.as_deref().unwrap_or_default(),
     );
+    let begun = Instant::now();
     let how = {
         let (context, payload) = (JobContext(inner.clone()), taken.payload.clone());
         let run = handler.run.clone();
@@ -341,6 +342,14 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
     let finished = inner.finished.load(Ordering::Acquire);
     let how = how.filter(|_| !finished);
     shared.tally.count(how.as_ref(), finished);
+    let meter = shared.tenancy.meter(tenant);
+    meter.add_time(Quantity::JobTime, begun.elapsed());
+    let is_done = finished || matches!(how, Some(How::Done));
+    let what = match is_done {
+        true => Quantity::JobsDone,
+        false => Quantity::JobsFailed,
+    };
+    meter.add(what, 1);
     let _entered = span.entered();
     match &how {
         Some(How::Again { error, at }) => {

@@ -24,7 +24,7 @@ use lettre::message::{
 };
 use uuid::Uuid;
 
-use crate::{Tenancy, scoped::settings::SettingsError, tenant::Tenant};
+use crate::{Tenancy, db::Quantity, scoped::settings::SettingsError, tenant::Tenant};
 
 pub use outbox::Outbox;
 pub use settings::MailSettings;
@@ -251,6 +251,21 @@ impl Mail {
         let Some((tenancy, tenant)) = &self.of else {
             return self.mailer.send(&self.sender, message).await;
         };
+        let sent = self.send_for(tenancy, tenant, message).await;
+        let what = match sent {
+            Ok(()) => Quantity::MailsSent,
+            Err(_) => Quantity::MailsFailed,
+        };
+        tenancy.meter(tenant).add(what, 1);
+        sent
+    }
+
+    async fn send_for(
+        &self,
+        tenancy: &Tenancy,
+        tenant: &Tenant,
+        message: Message,
+    ) -> Result<(), MailError> {
         let settings: MailSettings = match tenancy.settings(tenant).get().await {
             // the application does not let tenants say
             Err(SettingsError::NoGroup(_)) => MailSettings::default(),

@@ -13,6 +13,7 @@ mod domains;
 mod files;
 mod jobs;
 mod lifecycle;
+mod limits;
 mod live;
 mod mail;
 mod members;
@@ -26,6 +27,7 @@ mod streams;
 mod tokens;
 mod transactions;
 mod upkeep;
+mod usage;
 mod users;
 mod values;
 
@@ -83,9 +85,11 @@ pub fn cases() -> impl Iterator<Item = Case> {
             settings::CASES,
             mail::CASES,
             live::CASES,
+            usage::CASES,
         ])
         .chain(domains::CASES)
         .chain(jobs::CASES)
+        .chain(limits::CASES)
         .flatten()
         .copied()
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     db::DbError,
     lifecycle::{Exporting, GRACE},
+    scoped::jobs::EnqueueError,
     tenant::{Isolation, Placement},
 };
 
@@ -90,7 +91,8 @@ async fn not_in_another_tenants_transaction(place: Place) {
     let (ours, theirs) = (place.db("acme").await, place.db("globex").await);
     let mut tx = theirs.begin();
     let crossed = queue.enqueue(&mut tx, writing(1)).await;
-    assert!(matches!(crossed, Err(DbError::Denied(_))), "{crossed:?}");
+    let is_denied = matches!(crossed, Err(EnqueueError::Db(DbError::Denied(_))));
+    assert!(is_denied, "{crossed:?}");
     tx.commit().await.unwrap();
     let count = |db: crate::db::TenantDb| async move {
         let count: i64 = db
