@@ -19,3 +19,4 @@ mod pictures;
 mod processes;
 mod settings;
 mod support;
+mod themes;
