@@ -4,7 +4,7 @@ use axum::{
     response::IntoResponse,
 };
 use tenantry::{
-    Config, Tenancy,
+    Config, Tenancy, Tenant,
     db::TenantDb,
     lifecycle::SeedError,
     migrate::Migrations,
@@ -17,8 +17,11 @@ use tenantry_manage::{Application, Owner, Task};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
 
 use crate::{
-    AppState, access, demo, jobs, models::front::Front, plans, routes, tasks, texts::OwnTexts,
-    validate,
+    AppState, access, demo, jobs,
+    models::{front::Front, theme::Theme},
+    plans, routes, tasks,
+    texts::OwnTexts,
+    themes, validate,
 };
 
 /// The shop, for its command line.
@@ -52,10 +55,17 @@ impl Application for Shop {
                 "0002_pictures",
                 include_str!("../migrations/tenant/0002_pictures.sql"),
             )
+            .sql(
+                "0003_theme_faults",
+                include_str!("../migrations/tenant/0003_theme_faults.sql"),
+            )
     }
 
     fn configure(config: Config) -> Config {
-        let config = config.settings::<Front>().settings::<MailSettings>();
+        let config = config
+            .settings::<Front>()
+            .settings::<MailSettings>()
+            .settings::<Theme>();
         plans::register(config.settings::<OwnTexts>())
     }
 
@@ -115,6 +125,12 @@ impl Application for Shop {
         };
         Users::on(&mut db).create(tenancy.passwords(), new).await?;
         Ok(())
+    }
+
+    async fn notes(tenancy: &Tenancy, tenant: &Tenant) -> Result<Vec<String>, SeedError> {
+        let (settings, db) = (tenancy.settings(tenant), tenancy.db(tenant).await?);
+        let fault = themes::fault(&settings, &db).await?;
+        Ok(fault.map(|fault| fault.to_string()).into_iter().collect())
     }
 
     async fn demo(tenancy: Tenancy, site: Site) -> Result<String, SeedError> {

@@ -18,6 +18,7 @@ mod plans;
 mod routes;
 mod tasks;
 mod texts;
+mod themes;
 mod validate;
 mod views;
 

@@ -35,6 +35,10 @@ const MOST_MEMORY: u64 = 192 << 20;
 /// The longest side of a small one, in pixels.
 const SMALL_SIDE: u32 = 480;
 
+/// The most bytes that a logo has, and its longest side.
+pub(crate) const LARGEST_LOGO: u64 = 2 << 20;
+const LOGO_SIDE: u32 = 512;
+
 /// How many are made small at once.
 static AT_WORK: Semaphore = Semaphore::const_new(2);
 
@@ -87,7 +91,7 @@ where
             if !KINDS.contains(&stored.kind.as_str()) {
                 return Err(not_one());
             }
-            let small = small(read(&files, &original).await?).await?;
+            let small = small(read(&files, &original).await?, SMALL_SIDE).await?;
             let place = name(product, version, Size::Small)?;
             let pieces = futures_util::stream::iter([Ok::<_, FileError>(Bytes::from(small))]);
             files.put(&place, pieces, LARGEST).await?;
@@ -152,10 +156,67 @@ async fn read(files: &Files, name: &FileName) -> Result<Vec<u8>> {
     Ok(pieces.concat())
 }
 
+/// Where a version of the shop's logo is.
+pub(crate) fn logo(version: Uuid) -> Result<FileName> {
+    named(format!("theme/logo/{version}/logo"))
+}
+
+/// Takes in a picture to be a logo. What is kept of it was drawn anew: its size is bounded, and of what
+/// else was in the file nothing is left.
+///
+/// # Errors
+/// 422 when it is none, 413 when it is too large.
+pub(crate) async fn take_logo<S, E>(files: Files, bytes: S) -> Result<Uuid>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let version = Uuid::now_v7();
+    let uploaded = named(format!("theme/logo/{version}/uploaded"))?;
+    let stored = receive(&files, &uploaded, bytes, LARGEST_LOGO).await?;
+    let finishing = tokio::spawn(async move {
+        let made = async {
+            if !KINDS.contains(&stored.kind.as_str()) {
+                return Err(not_one());
+            }
+            let drawn = small(read(&files, &uploaded).await?, LOGO_SIDE).await?;
+            let pieces = futures_util::stream::iter([Ok::<_, FileError>(Bytes::from(drawn))]);
+            files.put(&logo(version)?, pieces, LARGEST).await?;
+            files.delete(&uploaded).await?;
+            Ok(version)
+        };
+        let made = made.await;
+        if made.is_err() {
+            forget_logo(&files, version).await;
+        }
+        made
+    });
+    finishing.await.map_err(|error| Problem::internal(&error))?
+}
+
+/// Whether that is a logo of this shop.
+pub(crate) async fn has_logo(files: &Files, version: Uuid) -> Result<bool> {
+    match files.find(&logo(version)?).await {
+        Ok(_) => Ok(true),
+        Err(FileError::NotFound) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes a logo's file. One that cannot be removed now stays, and nothing shows it.
+pub(crate) async fn forget_logo(files: &Files, version: Uuid) {
+    let Ok(below) = named(format!("theme/logo/{version}")) else {
+        return;
+    };
+    if let Err(error) = files.delete_below(&below).await {
+        tracing::warn!(%error, %below, "a logo's file cannot be removed");
+    }
+}
+
 /// Makes a picture small, on a thread that may take its time.
-async fn small(picture: Vec<u8>) -> Result<Vec<u8>> {
+async fn small(picture: Vec<u8>, side: u32) -> Result<Vec<u8>> {
     let _at_work = AT_WORK.acquire().await;
-    let making = tokio::task::spawn_blocking(move || shrink(&picture));
+    let making = tokio::task::spawn_blocking(move || shrink(&picture, side));
     match making.await {
         Ok(Ok(small)) => Ok(small),
         Ok(Err(ImageError::Limits(_))) => Err(Problem::invalid_field(
@@ -172,7 +233,7 @@ fn not_one() -> Problem {
 }
 
 /// Of what a camera writes into it (where, when), nothing is left.
-fn shrink(picture: &[u8]) -> Result<Vec<u8>, ImageError> {
+fn shrink(picture: &[u8], side: u32) -> Result<Vec<u8>, ImageError> {
     let mut reader = ImageReader::new(Cursor::new(picture)).with_guessed_format()?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(LONGEST_SIDE);
@@ -184,8 +245,8 @@ fn shrink(picture: &[u8]) -> Result<Vec<u8>, ImageError> {
     limits.reserve(decoder.total_bytes())?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
-    if image.width().max(image.height()) > SMALL_SIDE {
-        image = image.thumbnail(SMALL_SIDE, SMALL_SIDE);
+    if image.width().max(image.height()) > side {
+        image = image.thumbnail(side, side);
     }
     image.apply_orientation(orientation);
     let mut small = Vec::new();
@@ -217,12 +278,12 @@ mod tests {
     fn pictures_are_made_small_and_never_larger() {
         let large = DynamicImage::new_rgb8(1200, 300);
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
-            let small = shrink(&drawn(&large, format)).unwrap();
+            let small = shrink(&drawn(&large, format), SMALL_SIDE).unwrap();
             let small = image::load_from_memory(&small).unwrap();
             assert_eq!((small.width(), small.height()), (SMALL_SIDE, 120));
         }
         let tiny = DynamicImage::from(RgbaImage::new(3, 2));
-        let small = shrink(&drawn(&tiny, ImageFormat::Png)).unwrap();
+        let small = shrink(&drawn(&tiny, ImageFormat::Png), SMALL_SIDE).unwrap();
         let small = image::load_from_memory(&small).unwrap();
         assert_eq!((small.width(), small.height()), (3, 2));
         assert!(small.color().has_alpha());
@@ -230,10 +291,10 @@ mod tests {
 
     #[test]
     fn what_is_no_picture_or_too_large_is_refused() {
-        assert!(shrink(b"\x89PNG\r\n\x1a\nno more").is_err());
-        assert!(shrink(b"words").is_err());
+        assert!(shrink(b"\x89PNG\r\n\x1a\nno more", SMALL_SIDE).is_err());
+        assert!(shrink(b"words", SMALL_SIDE).is_err());
         let wide = DynamicImage::new_luma8(12_001, 1);
-        let refused = shrink(&drawn(&wide, ImageFormat::Png));
+        let refused = shrink(&drawn(&wide, ImageFormat::Png), SMALL_SIDE);
         assert!(matches!(refused, Err(ImageError::Limits(_))), "{refused:?}");
         // small as a file, and large in memory
         let bomb = DynamicImage::new_luma8(1, 1);
@@ -242,7 +303,7 @@ mod tests {
         bomb[25] = 6; // with four bytes for each pixel
         let checked = crc(&bomb[12..29]);
         bomb[29..33].copy_from_slice(&checked.to_be_bytes());
-        let refused = shrink(&bomb);
+        let refused = shrink(&bomb, SMALL_SIDE);
         assert!(matches!(refused, Err(ImageError::Limits(_))), "{refused:?}");
     }
 

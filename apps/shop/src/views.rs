@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
+use crate::themes::{Common, Dressed, FrontData, Parts, ProductData, ProductPageData, ShopData};
+
 /// How many colour schemes the stylesheet has for shops (`.hue-0` and on).
 const HUES: u32 = 6;
 
@@ -91,12 +93,56 @@ pub(crate) struct ShopView {
     pub(crate) tagline: Option<String>,
     /// The currency of its prices, such as `EUR`.
     pub(crate) currency: String,
+    /// What of its theme the page has.
+    pub(crate) look: Look,
+}
+
+/// What a page has of a shop's theme besides what is written in it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Look {
+    /// The version of its colours, if it has some.
+    pub(crate) colours: Option<String>,
+    /// The version of its style sheet, if it has one.
+    pub(crate) style: Option<String>,
+    /// The version of its logo, if it has one.
+    pub(crate) logo: Option<String>,
+    /// The theme's colours and style, where it is not saved yet.
+    pub(crate) preview: Option<Preview>,
+}
+
+/// A style that stands in the page.
+#[derive(Debug, Clone)]
+pub(crate) struct Preview {
+    /// What the page's policy knows it by.
+    pub(crate) nonce: String,
+    /// What it says, in which no element ends.
+    pub(crate) css: String,
+    /// What was typed, to be saved or changed further.
+    pub(crate) fields: BTreeMap<&'static str, String>,
 }
 
 impl ShopView {
     /// Which of the colour schemes is this shop's, always the same for the same name.
     fn hue(&self) -> u32 {
         pick(&self.name, HUES)
+    }
+
+    /// What every template of a theme is given.
+    fn common(&self, announcement: Option<&str>, signed_in: bool) -> Common {
+        let logo = self.look.logo.as_ref();
+        Common {
+            shop: ShopData {
+                name: self.name.clone(),
+                tagline: self.tagline.clone().unwrap_or_default(),
+                currency: self.currency.clone(),
+                url: "/",
+            },
+            logo: logo
+                .map(|version| format!("/theme/logo?v={version}"))
+                .unwrap_or_default(),
+            announcement: announcement.unwrap_or_default().to_owned(),
+            signed_in,
+        }
     }
 }
 
@@ -109,6 +155,8 @@ pub(crate) struct Viewer {
     pub(crate) role: String,
     /// Whether they may add, change and delete products.
     pub(crate) can_edit: bool,
+    /// Whether they may change the shop itself.
+    pub(crate) can_manage: bool,
     /// The operator who stands in for them, if one does.
     pub(crate) operator: Option<String>,
 }
@@ -139,6 +187,27 @@ impl ProductView {
         first.into_iter().flat_map(char::to_uppercase).collect()
     }
 
+    /// Where its picture is, where it has one.
+    fn picture_url(&self, which: &str) -> String {
+        let version = self.picture.as_ref();
+        version
+            .map(|version| format!("/api/products/{}/{which}?v={version}", self.id))
+            .unwrap_or_default()
+    }
+
+    /// What templates are given of it.
+    fn data(&self) -> ProductData {
+        ProductData {
+            name: self.name.clone(),
+            code: self.code.clone(),
+            price: self.price.clone().unwrap_or_default(),
+            url: format!("/products/{}", self.id),
+            thumbnail: self.picture_url("thumbnail"),
+            picture: self.picture_url("picture"),
+            added_on: self.added_on.clone(),
+        }
+    }
+
     /// Which pattern its tile has, always the same for the same code.
     fn pattern(&self) -> u32 {
         pick(&self.code, PATTERNS)
@@ -147,7 +216,7 @@ impl ProductView {
 
 /// A shop's front page, with its products: `GET /`.
 #[derive(Debug, Template)]
-#[template(path = "storefront.html")]
+#[template(path = "storefront.html", blocks = ["title", "account", "search", "main"])]
 pub(crate) struct Storefront {
     /// The shop.
     pub(crate) shop: ShopView,
@@ -164,10 +233,131 @@ pub(crate) struct Storefront {
 }
 
 impl Storefront {
+    /// Where there are more products.
+    fn next_page(&self) -> Option<String> {
+        let cursor = self.next.as_ref()?;
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if !self.query.is_empty() {
+            query.append_pair("q", &self.query);
+        }
+        query.append_pair("cursor", cursor);
+        Some(format!("/?{}", query.finish()))
+    }
+
     /// Whether the viewer may change the products.
     fn can_edit(&self) -> bool {
         self.viewer.as_ref().is_some_and(|viewer| viewer.can_edit)
     }
+}
+
+impl Dressed for Storefront {
+    type Data = FrontData;
+    const PIECE: &'static str = "front";
+
+    fn shop(&mut self) -> &mut ShopView {
+        &mut self.shop
+    }
+
+    fn common(&self) -> Common {
+        self.shop
+            .common(self.announcement.as_deref(), self.viewer.is_some())
+    }
+
+    fn data(&self) -> FrontData {
+        FrontData {
+            common: self.common(),
+            products: self.products.iter().map(ProductView::data).collect(),
+            query: self.query.clone(),
+            next: self.next_page().unwrap_or_default(),
+        }
+    }
+
+    fn is_stood_in(&self) -> bool {
+        self.viewer
+            .as_ref()
+            .is_some_and(|viewer| viewer.operator.is_some())
+    }
+
+    fn parts(&self) -> askama::Result<Parts> {
+        Ok(Parts {
+            title: self.as_title().render()?,
+            account: self.as_account().render()?,
+            search: self.as_search().render()?,
+            main: self.as_main().render()?,
+        })
+    }
+}
+
+/// One product, as customers see it: `GET /products/{id}`.
+#[derive(Debug, Template)]
+#[template(path = "product.html", blocks = ["title", "account", "main"])]
+pub(crate) struct ProductPage {
+    /// The shop.
+    pub(crate) shop: ShopView,
+    /// Who is signed in, if anyone is.
+    pub(crate) viewer: Option<Viewer>,
+    /// A line above the product.
+    pub(crate) announcement: Option<String>,
+    /// The product.
+    pub(crate) product: ProductView,
+}
+
+impl ProductPage {
+    fn can_edit(&self) -> bool {
+        self.viewer.as_ref().is_some_and(|viewer| viewer.can_edit)
+    }
+}
+
+impl Dressed for ProductPage {
+    type Data = ProductPageData;
+    const PIECE: &'static str = "product";
+
+    fn shop(&mut self) -> &mut ShopView {
+        &mut self.shop
+    }
+
+    fn common(&self) -> Common {
+        self.shop
+            .common(self.announcement.as_deref(), self.viewer.is_some())
+    }
+
+    fn data(&self) -> ProductPageData {
+        ProductPageData {
+            common: self.common(),
+            product: self.product.data(),
+        }
+    }
+
+    fn is_stood_in(&self) -> bool {
+        self.viewer
+            .as_ref()
+            .is_some_and(|viewer| viewer.operator.is_some())
+    }
+
+    fn parts(&self) -> askama::Result<Parts> {
+        Ok(Parts {
+            title: self.as_title().render()?,
+            account: self.as_account().render()?,
+            search: String::new(),
+            main: self.as_main().render()?,
+        })
+    }
+}
+
+/// A page in a shop's own theme. What is in it is HTML that was made before.
+#[derive(Debug, Template)]
+#[template(path = "framed.html")]
+pub(crate) struct Framed {
+    /// The shop.
+    pub(crate) shop: ShopView,
+    /// What the page is called.
+    pub(crate) title: String,
+    /// Who is signed in, and how to.
+    pub(crate) account: String,
+    /// Whether what is around the page is the theme's, too.
+    pub(crate) has_layout: bool,
+    /// The page.
+    pub(crate) main: String,
 }
 
 /// What was mailed, in development: `GET /dev/mail`.
@@ -267,6 +457,48 @@ pub(crate) struct ProductForm {
     pub(crate) picture: Option<String>,
     /// What was wrong with them.
     pub(crate) errors: FieldErrors,
+}
+
+/// Where those who manage a shop change it: `GET /settings`, and what its forms answer when refused.
+#[derive(Debug, Template)]
+#[template(path = "settings.html")]
+pub(crate) struct SettingsPage {
+    /// The shop.
+    pub(crate) shop: ShopView,
+    /// Who is signed in.
+    pub(crate) viewer: Viewer,
+    /// Whether something was just saved.
+    pub(crate) saved: bool,
+    /// What there is to say of settings that cannot be used.
+    pub(crate) notes: Vec<String>,
+    /// What is in the fields: what holds, or what was submitted.
+    pub(crate) fields: BTreeMap<&'static str, String>,
+    /// Whether the shop has a mail server of its own.
+    pub(crate) has_server: bool,
+    /// Whether visitors see prices.
+    pub(crate) shows_prices: bool,
+    /// The version of its logo, if it has one.
+    pub(crate) logo: Option<String>,
+    /// The hosts that it has of its own.
+    pub(crate) domains: Vec<String>,
+    /// Which form was refused.
+    pub(crate) form: &'static str,
+    /// What was wrong with it.
+    pub(crate) errors: FieldErrors,
+}
+
+impl SettingsPage {
+    fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", String::as_str)
+    }
+
+    /// What was wrong with a form.
+    fn errors_of(&self, form: &str) -> FieldErrors {
+        match self.form == form {
+            true => self.errors.clone(),
+            false => FieldErrors::default(),
+        }
+    }
 }
 
 /// The page for anything that went wrong, on the central site and in shops alike.

@@ -117,6 +117,15 @@ pub trait Application: 'static {
         owner: Option<Owner>,
     ) -> impl Future<Output = Result<(), SeedError>> + Send;
 
+    /// What else there is to know of a tenant, a line each: `tenant show` tells it. It is asked of tenants
+    /// whose database is there and up to date.
+    fn notes(
+        _tenancy: &Tenancy,
+        _tenant: &Tenant,
+    ) -> impl Future<Output = Result<Vec<String>, SeedError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// Fills an empty place with something to look at, and tells people what. It is called only
     /// where there is no tenant, and not in production.
     fn demo(tenancy: Tenancy, site: Site)

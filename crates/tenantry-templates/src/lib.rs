@@ -5,7 +5,10 @@
 //! little. It is rendered with a limit of steps and of length, HTML is escaped, and what is not there is
 //! an error. When a tenant's own cannot be rendered, the application's is, and that is told.
 //!
-//! It knows nothing of tenants or mail, so that it does for pages as well.
+//! For mail there are [`Texts`]. For pages there are [`Pages`], whose HTML is taken apart besides and put
+//! together again of what is listed, and [`check_style`] for style sheets.
+//!
+//! It knows nothing of tenants, mail or HTTP.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -30,12 +33,18 @@
 //! # Ok::<_, tenantry_templates::TextError>(())
 //! ```
 
+mod markup;
+mod pages;
 mod sandbox;
+mod style;
 
 use std::collections::BTreeMap;
 
 use minijinja::value::{Serde, Value};
 use serde::{Deserialize, Serialize};
+
+pub use pages::{OwnPages, Pages, Piece};
+pub use style::check_style;
 
 use sandbox::Form;
 

@@ -1,9 +1,12 @@
 //! Rendering with limits, and what a template of a tenant may be made of.
 
-use std::io::{self, Write};
+use std::{
+    error::Error as _,
+    io::{self, Write},
+};
 
 use minijinja::{
-    AutoEscape, Environment, Error, UndefinedBehavior, Value,
+    AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value,
     machinery::{
         self, Token,
         ast::{BinOpKind, CallArg, Expr, Stmt},
@@ -42,13 +45,13 @@ const FILTERS: &[&str] = &[
 
 const TESTS: &[&str] = &["defined", "undefined", "none", "true", "false"];
 
-/// Renders a template; one of a tenant's after it was looked at.
-pub(crate) fn render(
-    source: &str,
-    form: Form,
-    with: &Value,
-    is_tenants: bool,
-) -> Result<String, String> {
+/// A template that was read, and looked at where it is a tenant's: to be rendered any number of times.
+pub(crate) struct Compiled(Environment<'static>);
+
+const NAME: &str = "text";
+
+/// Reads a template; one of a tenant's is looked at.
+pub(crate) fn compile(source: &str, form: Form, is_tenants: bool) -> Result<Compiled, String> {
     if source.len() > LONGEST_SOURCE {
         return Err(format!("must have at most {LONGEST_SOURCE} bytes"));
     }
@@ -63,12 +66,30 @@ pub(crate) fn render(
         Form::Text => AutoEscape::None,
         Form::Html => AutoEscape::Html,
     });
-    let template = environment.template_from_named_str("text", source);
-    let template = template.map_err(|error| said(&error))?;
-    let mut out = Bounded(Vec::new());
-    let rendered = template.render_captured_to(with, &mut out);
-    rendered.map(drop).map_err(|error| said(&error))?;
-    String::from_utf8(out.0).map_err(|error| error.to_string())
+    let added = environment.add_template_owned(NAME, source.to_owned());
+    added.map_err(|error| said(&error))?;
+    Ok(Compiled(environment))
+}
+
+impl Compiled {
+    /// What comes of it, within the limits.
+    pub(crate) fn render(&self, with: &Value) -> Result<String, String> {
+        let template = self.0.get_template(NAME).map_err(|error| said(&error))?;
+        let mut out = Bounded(Vec::new());
+        let rendered = template.render_captured_to(with, &mut out);
+        rendered.map(drop).map_err(|error| said(&error))?;
+        String::from_utf8(out.0).map_err(|error| error.to_string())
+    }
+}
+
+/// Renders a template once.
+pub(crate) fn render(
+    source: &str,
+    form: Form,
+    with: &Value,
+    is_tenants: bool,
+) -> Result<String, String> {
+    compile(source, form, is_tenants)?.render(with)
 }
 
 fn syntax() -> Result<SyntaxConfig, String> {
@@ -95,9 +116,12 @@ impl Write for Bounded {
 
 /// What is wrong, and where, without what was given.
 fn said(error: &Error) -> String {
-    let what = error
-        .detail()
-        .map_or_else(|| error.kind().to_string(), Into::into);
+    let what = match (error.kind(), error.source(), error.detail()) {
+        // that there is no more room
+        (ErrorKind::WriteFailure, Some(source), _) => source.to_string(),
+        (_, _, Some(detail)) => detail.to_owned(),
+        (kind, _, None) => kind.to_string(),
+    };
     match error.line() {
         Some(line) => format!("line {line}: {what}"),
         None => what,

@@ -13,4 +13,5 @@ pub(crate) mod products;
 pub(crate) mod settings;
 pub(crate) mod shop;
 pub(crate) mod shops;
+pub(crate) mod theme;
 pub(crate) mod users;

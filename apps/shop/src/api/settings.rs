@@ -7,11 +7,18 @@ use serde::Serialize;
 use tenantry::{
     db::TenantDb,
     routing::{Can, ClientAddress, CurrentUser, Json, Path, Problem, Result},
-    scoped::settings::{Fields, Shown, TenantSettings},
+    scoped::{
+        files::Files,
+        settings::{Fields, Settings, Shown, TenantSettings},
+    },
     users::{Audit, Event},
 };
 
-use crate::access::{ChangeShop, acting, in_person};
+use super::theme;
+use crate::{
+    access::{ChangeShop, acting, in_person},
+    models::theme::Theme,
+};
 
 #[derive(Serialize)]
 pub(crate) struct Group {
@@ -44,10 +51,12 @@ pub(crate) async fn list(
 }
 
 /// Who stands in for somebody changes none: mail that goes elsewhere outlasts that.
+#[expect(clippy::too_many_arguments, reason = "each is what a change needs")]
 pub(crate) async fn update(
     _: Can<ChangeShop>,
     current: CurrentUser,
     settings: TenantSettings,
+    files: Files,
     mut db: TenantDb,
     address: ClientAddress,
     Path(group): Path<String>,
@@ -57,7 +66,10 @@ pub(crate) async fn update(
     find(&settings, &group).await?;
     let fields: Vec<&str> = patch.keys().map(String::as_str).collect();
     let what = format!("{group}: {}", fields.join(", "));
-    settings.patch(&group, patch).await?;
+    match group.as_str() {
+        Theme::NAME => theme::patch(&settings, &files, patch).await?,
+        _ => drop(settings.patch(&group, patch).await?),
+    }
     record(&mut db, &current, address, &what).await?;
     Ok(Json(find(&settings, &group).await?.into()))
 }
@@ -66,24 +78,28 @@ pub(crate) async fn reset(
     _: Can<ChangeShop>,
     current: CurrentUser,
     settings: TenantSettings,
+    files: Files,
     mut db: TenantDb,
     address: ClientAddress,
     Path(group): Path<String>,
 ) -> Result<StatusCode> {
     in_person(&current)?;
     find(&settings, &group).await?;
-    settings.reset(&group).await?;
+    match group.as_str() {
+        Theme::NAME => theme::reset(&settings, &files).await?,
+        _ => drop(settings.reset(&group).await?),
+    }
     record(&mut db, &current, address, &group).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn find(settings: &TenantSettings, group: &str) -> Result<Shown> {
+pub(crate) async fn find(settings: &TenantSettings, group: &str) -> Result<Shown> {
     let shown = settings.shown().await?;
     let found = shown.into_iter().find(|one| one.name == group);
     found.ok_or_else(Problem::not_found)
 }
 
-async fn record(
+pub(crate) async fn record(
     db: &mut TenantDb,
     current: &CurrentUser,
     address: ClientAddress,

@@ -27,17 +27,17 @@ pub(crate) struct ShopShown {
 
 #[derive(Deserialize)]
 pub(crate) struct ChangedShop {
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     #[serde(default)]
-    profile: ChangedProfile,
+    pub(crate) profile: ChangedProfile,
 }
 
 #[derive(Default, Deserialize)]
-struct ChangedProfile {
+pub(crate) struct ChangedProfile {
     /// `Some(None)` takes it away.
     #[serde(default, deserialize_with = "present")]
-    tagline: Option<Option<String>>,
-    currency: Option<String>,
+    pub(crate) tagline: Option<Option<String>>,
+    pub(crate) currency: Option<String>,
 }
 
 /// Tells a field that is null from one that is not there.
@@ -65,9 +65,21 @@ pub(crate) async fn update(
     current: CurrentUser,
     tenancy: Tenancy,
     tenant: Tenant,
-    mut db: TenantDb,
+    db: TenantDb,
     address: ClientAddress,
     Json(changed): Json<ChangedShop>,
+) -> Result<Json<ShopShown>> {
+    change(&current, &tenancy, &tenant, db, address, changed).await
+}
+
+/// Changes the shop, for somebody who may.
+pub(crate) async fn change(
+    current: &CurrentUser,
+    tenancy: &Tenancy,
+    tenant: &Tenant,
+    mut db: TenantDb,
+    address: ClientAddress,
+    changed: ChangedShop,
 ) -> Result<Json<ShopShown>> {
     let mut errors = Errors::default();
     let name = changed
@@ -89,12 +101,12 @@ pub(crate) async fn update(
     let profile = Profile::change(&db, change).await?;
     if let Some(name) = &name {
         tenancy
-            .set_name(&tenant, name)
+            .set_name(tenant, name)
             .await
             .map_err(Problem::from)?;
     }
-    let event = acting(Event::new("shop-changed", &current.user), &current);
+    let event = acting(Event::new("shop-changed", &current.user), current);
     Audit::on(&mut db).record(event.from(address.0)).await?;
     let name = name.unwrap_or_else(|| tenant.name().into());
-    Ok(shown(&tenant, name, profile))
+    Ok(shown(tenant, name, profile))
 }

@@ -4,3 +4,4 @@ pub(crate) mod front;
 pub(crate) mod product;
 pub(crate) mod profile;
 pub(crate) mod staff;
+pub(crate) mod theme;

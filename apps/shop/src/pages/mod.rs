@@ -4,10 +4,13 @@ pub(crate) mod assets;
 pub(crate) mod dev_mail;
 pub(crate) mod landing;
 pub(crate) mod links;
+pub(crate) mod product;
 pub(crate) mod products;
+pub(crate) mod settings;
 pub(crate) mod sign_in;
 pub(crate) mod stand_in;
 pub(crate) mod storefront;
+pub(crate) mod theme;
 
 use askama::Template;
 use axum::{
@@ -22,9 +25,9 @@ use tenantry::{
 };
 
 use crate::{
-    access::CreateProduct,
+    access::{ChangeShop, CreateProduct},
     models::profile::Profile,
-    views::{self, FieldErrors, ShopView, Viewer},
+    views::{self, FieldErrors, Look, ShopView, Viewer},
 };
 
 /// Nothing but our own style, pictures and forms.
@@ -33,11 +36,19 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; frame-ancestors 'none'",
 );
 
-fn html(status: StatusCode, template: &impl Template) -> Result<Response> {
+pub(crate) fn html(status: StatusCode, template: &impl Template) -> Result<Response> {
+    html_under(status, template, CONTENT_SECURITY_POLICY)
+}
+
+fn html_under(
+    status: StatusCode,
+    template: &impl Template,
+    policy: HeaderValue,
+) -> Result<Response> {
     let text = template
         .render()
         .map_err(|error| routing::Problem::internal(&error))?;
-    let policy = [(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)];
+    let policy = [(header::CONTENT_SECURITY_POLICY, policy)];
     Ok((status, policy, Html(text)).into_response())
 }
 
@@ -59,6 +70,7 @@ async fn shop_view(tenant: &Tenant, db: &TenantDb) -> Result<ShopView> {
         name: tenant.name().into(),
         tagline: profile.tagline,
         currency: profile.currency,
+        look: Look::default(),
     })
 }
 
@@ -67,6 +79,7 @@ fn viewer(current: &CurrentUser, permissions: &Permissions) -> Viewer {
         name: current.user.first_name.clone(),
         role: current.user.role.clone(),
         can_edit: permissions.require(CreateProduct::NAME, &[]).is_ok(),
+        can_manage: permissions.require(ChangeShop::NAME, &[]).is_ok(),
         operator: current.impersonated.as_ref().map(|by| by.operator.clone()),
     }
 }
@@ -80,7 +93,10 @@ fn form_errors(problem: &routing::Problem, taken: &str) -> Option<FieldErrors> {
                 .iter()
                 .map(|(field, messages)| {
                     (
-                        field.trim_start_matches("owner.").to_owned(),
+                        field
+                            .trim_start_matches("owner.")
+                            .trim_start_matches("profile.")
+                            .to_owned(),
                         messages.clone(),
                     )
                 })

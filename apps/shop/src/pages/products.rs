@@ -192,7 +192,7 @@ pub(crate) async fn set_picture(
     form(problem.status(), seen, Submitted::of(product), errors).await
 }
 
-fn broken(error: &impl std::fmt::Display) -> Problem {
+pub(super) fn broken(error: &impl std::fmt::Display) -> Problem {
     tracing::debug!(%error, "a form with a file cannot be read");
     Problem::new(
         StatusCode::BAD_REQUEST,

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use axum::{http::StatusCode, response::Response};
+use axum::response::Response;
 use serde::Deserialize;
 use tenantry::{
     Tenant,
@@ -10,43 +10,71 @@ use tenantry::{
     policy::Permissions,
     resources::{self, Wanted},
     routing::{CurrentUser, Query, Result, Setting},
-    scoped::cache::{CacheKey, TenantCache},
+    scoped::{
+        cache::{CacheKey, TenantCache},
+        settings::TenantSettings,
+    },
 };
 use uuid::Uuid;
 
-use super::{html, shop_view, viewer};
+use super::{shop_view, viewer};
 use crate::{
     models::{front::Front, product::Product},
+    themes,
     views::{ProductView, Storefront},
 };
 
 const PRODUCTS_PER_PAGE: u32 = 24;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(crate) struct Asked {
     q: Option<String>,
     cursor: Option<String>,
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is what the page shows")]
 pub(crate) async fn show(
     tenant: Tenant,
     db: TenantDb,
     current: Option<CurrentUser>,
     permissions: Permissions,
     cache: TenantCache,
+    settings: TenantSettings,
     Setting(front): Setting<Front>,
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
+    let seen = Seen {
+        tenant: &tenant,
+        db: &db,
+        current: current.as_ref(),
+        permissions: &permissions,
+        cache: &cache,
+    };
+    let storefront = storefront(seen, front, asked).await?;
+    themes::show(storefront, &tenant, &settings, &db).await
+}
+
+/// What a page of the storefront is made from.
+pub(super) struct Seen<'r> {
+    pub(super) tenant: &'r Tenant,
+    pub(super) db: &'r TenantDb,
+    pub(super) current: Option<&'r CurrentUser>,
+    pub(super) permissions: &'r Permissions,
+    pub(super) cache: &'r TenantCache,
+}
+
+pub(super) async fn storefront(seen: Seen<'_>, front: Front, asked: Asked) -> Result<Storefront> {
     let mut wanted = Wanted::default();
     wanted.limit = Some(PRODUCTS_PER_PAGE);
     wanted.cursor = asked.cursor;
     wanted.q = asked.q;
-    let page = resources::page::<Product>(&db, &permissions, &(), &wanted).await?;
-    let names = names_for(&page.items, &cache, &db).await?;
-    let storefront = Storefront {
+    let (db, permissions) = (seen.db, seen.permissions);
+    let page = resources::page::<Product>(db, permissions, &(), &wanted).await?;
+    let names = names_for(&page.items, seen.cache, db).await?;
+    Ok(Storefront {
         announcement: front.announcement,
-        shop: shop_view(&tenant, &db).await?,
-        viewer: current.map(|current| viewer(&current, &permissions)),
+        shop: shop_view(seen.tenant, db).await?,
+        viewer: seen.current.map(|current| viewer(current, permissions)),
         products: page
             .items
             .into_iter()
@@ -54,11 +82,10 @@ pub(crate) async fn show(
             .collect(),
         query: wanted.q.unwrap_or_default(),
         next: page.next,
-    };
-    html(StatusCode::OK, &storefront)
+    })
 }
 
-fn shown(product: Product, names: &HashMap<Uuid, String>, price: bool) -> ProductView {
+pub(super) fn shown(product: Product, names: &HashMap<Uuid, String>, price: bool) -> ProductView {
     ProductView {
         id: product.id.to_string(),
         name: product.name,
@@ -81,7 +108,7 @@ impl CacheKey for FirstNames {
 }
 
 /// Those who added the products, among others: whoever is new is looked for at once.
-async fn names_for(
+pub(super) async fn names_for(
     products: &[Product],
     cache: &TenantCache,
     db: &TenantDb,

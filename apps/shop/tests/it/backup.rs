@@ -4,7 +4,9 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 
 use serde_json::json;
 
-use crate::support::{A_SECOND, PASSWORD, Place, Server, log_in, on_databases, on_files, until};
+use crate::support::{
+    A_SECOND, PASSWORD, Place, Server, log_in, on_databases, on_files, png, until,
+};
 
 fn create(place: &Place, code: &str) {
     let create = [
@@ -88,6 +90,11 @@ impl Backed {
     async fn up() -> Self {
         let server = Place::new().serve();
         let token = with_a_product(&server, "acme", "ANVIL").await;
+        let owner = server.tenant("acme").bearer(&token);
+        let theme = json!({ "layout": "In a theme: {{ content }}" });
+        owner.put("/api/theme", theme).await.is(200);
+        let logo = owner.raw("PUT", "/api/theme/logo", "image/png", png(3, 2));
+        logo.await.is(200);
         with_a_product(&server, "globex", "GIZMO").await;
         with_a_product(&server, "gone", "GHOST").await;
         let place = server.place();
@@ -129,6 +136,9 @@ impl Backed {
         no_orphans(there);
         let server = there.serve();
         assert_eq!(products(&server, "acme").await, ["ANVIL"]);
+        let page = server.host("acme").browser().get("/").await.page(200);
+        assert!(page.contains("In a theme: "), "{page}");
+        server.tenant("acme").get("/theme/logo").await.is(200);
         // who was signed in is so again
         let owner = server.tenant("acme").bearer(&self.token);
         owner.get("/api/auth/me").await.is(200);

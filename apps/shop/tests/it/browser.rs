@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{PASSWORD, Server, Shop, session_in, shared, unique};
+use crate::support::{PASSWORD, Server, Shop, png, session_in, shared, unique};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -430,4 +430,146 @@ async fn a_session_is_its_hosts_alone() {
     assert!(left.header("set-cookie").unwrap().contains("Max-Age=0"));
     browser.get("/products/new").await.redirects_to("/sign-in");
     shop.as_owner().get("/api/auth/me").await.is(200);
+}
+
+#[tokio::test]
+async fn a_theme_is_seen_and_runs_no_script() {
+    let (shop, other) = (Shop::shared().await, Shop::shared().await);
+    let (server, owner) = (shop.server(), shop.as_owner());
+    let theme = json!({
+        "accent": "#a33", "ground": "#fffaf0", "ink": "#222",
+        "style": "h1 { letter-spacing: 3px }",
+        "layout": "<h1>{{ shop.name }}, dressed up</h1>{{ search }}{{ content }}",
+        "front": "ours{% if query == 'boom' %}<script>document.title = 'ran'</script>{% endif %}",
+    });
+    owner.put("/api/theme", theme).await.is(200);
+    for shop in [&shop, &other] {
+        let owner = shop.as_owner();
+        let logo = owner.raw("PUT", "/api/theme/logo", "image/png", png(40, 20));
+        logo.await.is(200);
+    }
+    let browser = Browser::start().await;
+    let run = |script: &'static str| {
+        let client = browser.client.clone();
+        async move { client.execute(script, Vec::new()).await.unwrap() }
+    };
+    browser.open(&url(server, &shop.code)).await;
+    browser.shows(", dressed up").await;
+    let seen = run(
+        "const of = (css, what) => getComputedStyle(document.querySelector(css))[what];
+         return [of('.search .button', 'backgroundColor'), of('body', 'backgroundColor'),
+            of('body', 'color'), of('h1', 'letterSpacing')]",
+    );
+    assert_eq!(
+        seen.await,
+        json!([
+            "rgb(170, 51, 51)",
+            "rgb(255, 250, 240)",
+            "rgb(34, 34, 34)",
+            "3px"
+        ])
+    );
+    // in the application's own layout there is the logo
+    let front = json!({ "accent": "#a33", "front": "ours" });
+    owner.put("/api/theme", front).await.is(200);
+    browser.open(&url(server, &shop.code)).await;
+    browser.shows("ours").await;
+    let logo = run("return document.querySelector('img.logo').naturalWidth");
+    assert_eq!(logo.await, json!(40));
+
+    // a theme that has a script in it the one time is not shown, and one that were would not run
+    let broken = json!({
+        "front": "ours{% if query == 'boom' %}<script>document.title = 'ran'</script>{% endif %}",
+    });
+    owner.put("/api/theme", broken).await.is(200);
+    browser
+        .open(&format!("{}/?q=boom", url(server, &shop.code)))
+        .await;
+    browser.does_not_show("ours").await;
+    browser.shows("Nothing matches").await;
+    assert_ne!(run("return document.title").await, json!("ran"));
+
+    let script = "const add = (name, fields) => {
+            const one = Object.assign(document.createElement(name), fields);
+            document.documentElement.append(one);
+        };
+        window.refused = [];
+        document.addEventListener('securitypolicyviolation',
+            event => window.refused.push(event.effectiveDirective));
+        const [elsewhere] = arguments;
+        add('script', { textContent: \"document.title = 'ran'\" });
+        add('style', { textContent: 'body { color: red }' });
+        add('img', { src: elsewhere + '/theme/logo' });
+        add('link', { rel: 'stylesheet', href: elsewhere + '/theme/colours.css' });
+        return document.title";
+    let elsewhere = vec![json!(url(server, &other.code))];
+    let title = browser.client.execute(script, elsewhere.clone()).await;
+    assert_ne!(title.unwrap(), json!("ran"));
+    for _ in 0..PATIENCE.as_millis() / 20 {
+        let refused = run("return window.refused.toSorted()").await;
+        if refused.as_array().is_some_and(|all| all.len() == 4) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        run("return window.refused.toSorted()").await,
+        json!([
+            "img-src",
+            "script-src-elem",
+            "style-src-elem",
+            "style-src-elem"
+        ])
+    );
+    // where no policy forbids it, all of it happens
+    browser
+        .open(&format!("{}/assets/style.css", url(server, &shop.code)))
+        .await;
+    let title = browser.client.execute(script, elsewhere).await;
+    assert_eq!(title.unwrap(), json!("ran"));
+    assert_eq!(run("return window.refused").await, json!([]));
+}
+
+#[tokio::test]
+async fn a_shop_is_dressed_in_a_browser() {
+    let shop = Shop::shared().await;
+    shop.stock("Spade", "S", "1").await;
+    let browser = Browser::start().await;
+    let home = url(shop.server(), &shop.code);
+    browser.open(&format!("{home}/sign-in")).await;
+    browser.sign_in(PASSWORD).await;
+    browser.follow("Settings").await;
+    browser.fill(&[("accent", "#a3")]).await;
+    browser.press("Save the theme").await;
+    assert!(
+        browser
+            .error_of("accent")
+            .await
+            .contains("must be a colour")
+    );
+    browser.fill(&[("accent", "#a33")]).await;
+    let layout = browser.client.find(Locator::Css("textarea[name='layout']"));
+    let words = "<p>Dressed up</p>{{ account }}{{ content }}";
+    layout.await.unwrap().send_keys(words).await.unwrap();
+    let colour =
+        "return getComputedStyle(document.querySelector('.tools .button')).backgroundColor";
+    browser.press("Preview").await;
+    browser.shows("This is a preview").await;
+    browser.shows("Dressed up").await;
+    let seen = browser.client.execute(colour, Vec::new()).await.unwrap();
+    assert_eq!(seen, json!("rgb(170, 51, 51)"));
+    browser.press("Go on changing it").await;
+    let typed = browser.client.find(Locator::Css("textarea[name='layout']"));
+    let typed = typed.await.unwrap().prop("value").await.unwrap();
+    assert_eq!(typed.as_deref(), Some(words));
+    browser.press("Preview").await;
+    browser.press("Save the theme").await;
+    browser.shows("It is saved.").await;
+    browser.open(&home).await;
+    browser.shows("Dressed up").await;
+    browser.does_not_show("This is a preview").await;
+    browser.shows("Sign out").await;
+    browser.follow("Spade").await;
+    browser.shows("Dressed up").await;
+    browser.shows("1.00 EUR").await;
 }

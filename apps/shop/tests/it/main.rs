@@ -20,3 +20,4 @@ mod pictures;
 mod processes;
 mod settings;
 mod support;
+mod themes;

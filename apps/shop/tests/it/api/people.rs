@@ -419,7 +419,13 @@ async fn an_operator_stands_in_for_a_user_and_all_can_read_it() {
     browser.form("/impersonate", &fields).await.page(401);
     let session = session_in(&begun);
     let standing_in = browser.cookie(&session);
+    // nobody's theme is before what must be seen
+    let theme = json!({ "layout": "a theme around {{ content }}" });
+    shop.as_owner().put("/api/theme", theme).await.is(200);
+    let dressed = browser.get("/").await.page(200);
+    assert!(dressed.contains("a theme around"), "{dressed}");
     let page = standing_in.get("/").await.page(200);
+    assert!(!page.contains("a theme around"), "{page}");
     assert!(
         page.contains("stands in for") && page.contains("Stop standing in"),
         "{page}"
@@ -432,6 +438,10 @@ async fn an_operator_stands_in_for_a_user_and_all_can_read_it() {
         .redirects_to("/");
     // but not what would outlast it
     let by_api = shop.by_host().cookie(&session);
+    let theme = by_api.put("/api/theme", json!({})).await;
+    theme.problem(403, "forbidden");
+    let removed = standing_in.form("/settings/theme/remove", &[]).await;
+    removed.page(403);
     let password = json!({ "current": shop.owner.password, "new": "quite another one" });
     by_api
         .post("/api/auth/password", password)

@@ -106,10 +106,12 @@ impl Neighbours {
             shop.as_owner().patch("/api/shop", dressed).await.is(200);
             shop.stock(&word, &word, "12.34").await;
             let new = user(shop, &word);
-            shop.as_owner()
-                .send("POST", "/api/users", new)
-                .await
-                .is(201);
+            let owner = shop.as_owner();
+            owner.send("POST", "/api/users", new).await.is(201);
+            let theme = table::theme(shop, &word, "");
+            owner.send("PUT", "/api/theme", theme).await.is(200);
+            let logo = owner.raw("PUT", "/api/theme/logo", "image/png", png(3, 2));
+            logo.await.is(200);
         }
         let shop = ours.visitor().get("/api/shop").await.is(200).json();
         let name = shop["name"].as_str().unwrap().to_owned();
@@ -233,6 +235,7 @@ impl Neighbours {
             "/api/products?limit=200",
             "/api/users?limit=200",
             "/api/domains",
+            "/api/theme",
         ] {
             things.push(we.get(path).await.is(200).json());
         }

@@ -149,6 +149,90 @@ pub(super) const MATRIX: &[Entry] = &[
     tenant("GET", "/sign-in", Anyone, Of::Nothing, nothing, 200),
     tenant("POST", "/sign-in", Anyone, Of::Nothing, login_form, 303),
     tenant("POST", "/sign-out", Anyone, Of::Nothing, empty_form, 303),
+    tenant(
+        "GET",
+        "/theme/colours.css",
+        Anyone,
+        Of::Nothing,
+        nothing,
+        200,
+    ),
+    tenant("GET", "/theme/style.css", Anyone, Of::Nothing, nothing, 200),
+    tenant("GET", "/theme/logo", Anyone, Of::Nothing, nothing, 200),
+    tenant("GET", "/settings", SignedIn, Of::Nothing, nothing, 200),
+    tenant(
+        "POST",
+        "/settings/profile",
+        SignedIn,
+        Of::Nothing,
+        profile_form,
+        303,
+    ),
+    tenant(
+        "POST",
+        "/settings/storefront",
+        SignedIn,
+        Of::Nothing,
+        front_form,
+        303,
+    ),
+    tenant(
+        "POST",
+        "/settings/mail",
+        SignedIn,
+        Of::Nothing,
+        mail_form,
+        303,
+    ),
+    tenant(
+        "POST",
+        "/settings/theme",
+        SignedIn,
+        Of::Nothing,
+        theme_form,
+        303,
+    ),
+    tenant(
+        "POST",
+        "/settings/theme/preview",
+        SignedIn,
+        Of::Nothing,
+        theme_form,
+        200,
+    ),
+    tenant(
+        "POST",
+        "/settings/theme/edit",
+        SignedIn,
+        Of::Nothing,
+        theme_form,
+        200,
+    ),
+    tenant(
+        "POST",
+        "/settings/logo",
+        SignedIn,
+        Of::Nothing,
+        picture_form,
+        303,
+    ),
+    tenant(
+        "POST",
+        "/settings/logo/remove",
+        SignedIn,
+        Of::Nothing,
+        empty_form,
+        303,
+    ),
+    tenant(
+        "POST",
+        "/settings/theme/remove",
+        SignedIn,
+        Of::Nothing,
+        empty_form,
+        303,
+    ),
+    tenant("GET", "/products/{id}", Anyone, Of::Product, nothing, 200),
     tenant("GET", "/products/new", SignedIn, Of::Nothing, nothing, 200),
     tenant(
         "POST",
@@ -466,6 +550,25 @@ pub(super) const MATRIX: &[Entry] = &[
         nothing,
         204,
     ),
+    tenant("GET", "/api/theme", SignedIn, Of::Nothing, nothing, 200),
+    tenant("PUT", "/api/theme", SignedIn, Of::Nothing, theme, 200),
+    tenant(
+        "PUT",
+        "/api/theme/logo",
+        SignedIn,
+        Of::Nothing,
+        picture,
+        200,
+    ),
+    tenant(
+        "DELETE",
+        "/api/theme/logo",
+        SignedIn,
+        Of::Nothing,
+        nothing,
+        204,
+    ),
+    tenant("DELETE", "/api/theme", SignedIn, Of::Nothing, nothing, 204),
     tenant("POST", "/api/auth/login", Anyone, Of::Nothing, login, 200),
     tenant(
         "POST",
@@ -707,6 +810,44 @@ fn product_form(_: &Shop, word: &str, _: &str) -> Payload {
         ("code", word),
         ("price", "3.00".into()),
     ])
+}
+
+fn profile_form(_: &Shop, word: &str, _: &str) -> Payload {
+    let currency = ("currency", "EUR".to_owned());
+    Payload::Form(vec![
+        ("name", word.to_owned()),
+        ("tagline", word.to_owned()),
+        currency,
+    ])
+}
+
+fn front_form(_: &Shop, word: &str, _: &str) -> Payload {
+    Payload::Form(vec![
+        ("announcement", word.to_owned()),
+        ("show_prices", "yes".to_owned()),
+    ])
+}
+
+fn mail_form(_: &Shop, word: &str, _: &str) -> Payload {
+    Payload::Form(vec![("from_name", word.to_owned())])
+}
+
+fn theme_form(_: &Shop, word: &str, _: &str) -> Payload {
+    Payload::Form(vec![
+        ("accent", "#a33".to_owned()),
+        ("style", format!(".{word} {{ color: red }}")),
+        ("layout", format!("<p>{word}</p>{{{{ content }}}}")),
+    ])
+}
+
+pub(super) fn theme(_: &Shop, word: &str, _: &str) -> Payload {
+    Payload::Json(json!({
+        "accent": "#a33",
+        "style": format!(".{word} {{ color: red }}"),
+        "layout": format!("<p class=\"{word}\">{{{{ account }}}}</p>{{{{ content }}}}"),
+        "front": format!("<p>{word}</p>{{{{ search }}}}{{% for product in products %}}\
+            <a href=\"{{{{ product.url }}}}\">{{{{ product.name }}}}</a>{{% endfor %}}"),
+    }))
 }
 
 fn picture(_: &Shop, _: &str, _: &str) -> Payload {

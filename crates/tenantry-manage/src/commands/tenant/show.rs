@@ -49,6 +49,8 @@ struct Real {
     settings: Vec<&'static str>,
     /// The settings that cannot be read, and why.
     broken_settings: Vec<String>,
+    /// What the application has to say of it.
+    notes: Vec<String>,
 }
 
 pub(super) async fn run<A: Application>(
@@ -72,7 +74,14 @@ pub(super) async fn run<A: Application>(
     let settings = tenancy.settings(&tenant).shown().await;
     let settings = settings.map_err(|error| Error::settings(&args.code, error))?;
     let broken = settings.iter().filter_map(|group| group.error.clone());
+    let notes = match pending.as_deref() {
+        Some([]) => A::notes(tenancy, &tenant)
+            .await
+            .unwrap_or_else(|error| vec![format!("cannot be told: {error}")]),
+        _ => Vec::new(),
+    };
     let real = Real {
+        notes,
         broken_settings: broken.collect(),
         settings: settings
             .iter()
@@ -131,6 +140,9 @@ pub(super) async fn run<A: Application>(
     printer::data(format_args!("  {:<15} {}", "settings", settings_of(&real)))?;
     for error in &real.broken_settings {
         printer::data(format_args!("  {:<15} {error}", "BROKEN"))?;
+    }
+    for note in &real.notes {
+        printer::data(format_args!("  {:<15} {note}", "note"))?;
     }
     match &real.failed {
         Some(error) => printer::data(format_args!("  {:<15} {error}", "last failure")),

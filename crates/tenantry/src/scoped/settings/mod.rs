@@ -72,7 +72,7 @@ pub struct TenantSettings {
 }
 
 /// Which settings were read: those that nobody has written since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version(Option<Uuid>);
 
 impl fmt::Display for Version {
@@ -127,6 +127,19 @@ impl TenantSettings {
         let kept = all.get(T::NAME);
         let value = self.value(kept)?;
         Ok((value, Version(kept.map(|kept| kept.version))))
+    }
+
+    /// Which settings hold, without reading them, and none where nothing was said: by which to keep what
+    /// is made of them and takes long, together with the tenant's id. It never is one that it was
+    /// before.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read; [`SettingsError::NoGroup`] when `T` is not registered.
+    pub async fn version<T: Settings>(&self) -> Result<Option<Version>, SettingsError> {
+        let inner = self.inner();
+        inner.settings.require::<T>()?;
+        let all = inner.catalog.settings(self.id()).await?;
+        Ok(all.get(T::NAME).map(|kept| Version(Some(kept.version))))
     }
 
     /// Puts these in the place of what there is, whatever that is.
