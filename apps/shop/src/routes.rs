@@ -22,6 +22,7 @@ pub fn routes() -> Routes<AppState> {
         .unresolved(GET, "/healthz", health::alive)
         .unresolved(GET, "/readyz", health::ready)
         .unresolved(GET, "/assets/style.css", pages::assets::style)
+        .unresolved(GET, "/assets/live.js", pages::assets::live)
         .unresolved(GET, "/assets/favicon.svg", pages::assets::favicon)
         .central(GET, "/", pages::landing::show)
         .central(POST, "/shops", pages::landing::create)

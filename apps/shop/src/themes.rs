@@ -28,7 +28,7 @@ use tenantry_templates::{OwnPages, Pages, Piece};
 
 use crate::{
     models::theme::{Fault, Theme},
-    pages::html,
+    pages::live_html,
     views::{Framed, Look, ShopView},
 };
 
@@ -230,14 +230,14 @@ pub(crate) async fn show<P: Dressed>(
     db: &TenantDb,
 ) -> Result<Response> {
     let Some(worn) = worn(tenant, settings).await? else {
-        return html(StatusCode::OK, &page);
+        return live_html(StatusCode::OK, &page);
     };
     match worn.draw(&mut page)? {
-        Drawn::Framed(framed) => html(StatusCode::OK, &*framed),
-        Drawn::Plain => html(StatusCode::OK, &page),
+        Drawn::Framed(framed) => live_html(StatusCode::OK, &*framed),
+        Drawn::Plain => live_html(StatusCode::OK, &page),
         Drawn::Failed { part, error } => {
             worn.tell(tenant, db, part, &error).await;
-            html(StatusCode::OK, &page)
+            live_html(StatusCode::OK, &page)
         }
     }
 }

@@ -14,6 +14,16 @@ pub(crate) async fn style() -> impl IntoResponse {
     )
 }
 
+pub(crate) async fn live() -> impl IntoResponse {
+    (
+        [
+            (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+            CACHED,
+        ],
+        include_str!("../../assets/live.js"),
+    )
+}
+
 pub(crate) async fn favicon() -> impl IntoResponse {
     (
         [(header::CONTENT_TYPE, "image/svg+xml"), CACHED],

@@ -1,4 +1,4 @@
-//! The pages that people see: rendered here, without scripts.
+//! The pages that people see: rendered here. None needs a script; one brings lists up to date.
 
 pub(crate) mod assets;
 pub(crate) mod dev_mail;
@@ -35,6 +35,17 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'",
 );
+
+/// The same, and the script that brings a page up to date.
+const LIVE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'; script-src 'self'; connect-src 'self'",
+);
+
+/// A page that brings itself up to date.
+pub(crate) fn live_html(status: StatusCode, template: &impl Template) -> Result<Response> {
+    html_under(status, template, LIVE_POLICY)
+}
 
 pub(crate) fn html(status: StatusCode, template: &impl Template) -> Result<Response> {
     html_under(status, template, CONTENT_SECURITY_POLICY)

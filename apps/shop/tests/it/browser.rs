@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{PASSWORD, Server, Shop, png, session_in, shared, unique};
+use crate::support::{PASSWORD, Server, Shop, png, session_in, shared, text, unique, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -161,6 +161,11 @@ impl Browser {
             "no {words:?} on {}:\n{text}",
             self.url().await
         );
+    }
+
+    /// As [`shows`](Self::shows), without the page being loaded again.
+    async fn comes_to_show(&self, words: &str) {
+        until(PATIENCE, words, async || self.text().await.contains(words)).await;
     }
 
     async fn does_not_show(&self, words: &str) {
@@ -430,6 +435,38 @@ async fn a_session_is_its_hosts_alone() {
     assert!(left.header("set-cookie").unwrap().contains("Max-Age=0"));
     browser.get("/products/new").await.redirects_to("/sign-in");
     shop.as_owner().get("/api/auth/me").await.is(200);
+}
+
+#[tokio::test]
+async fn a_page_shows_what_others_change_without_being_loaded_again() {
+    let (shop, other) = (Shop::shared().await, Shop::shared().await);
+    let browser = Browser::start().await;
+    let run = |script: &'static str| {
+        let client = browser.client.clone();
+        async move { client.execute(script, Vec::new()).await.unwrap() }
+    };
+    browser.open(&url(shop.server(), &shop.code)).await;
+    browser.shows("The shelves are empty").await;
+    run("window.mark = 'not loaded again'").await;
+    let spade = text(&shop.stock("Spade", "S", "12.5").await["id"]);
+    browser.comes_to_show("Spade").await;
+    let dearer = json!({ "price": "13.75" });
+    let path = format!("/api/products/{spade}");
+    shop.as_owner().patch(&path, dearer).await.is(200);
+    browser.comes_to_show("13.75").await;
+    other.stock("Stranger", "X", "1").await;
+    shop.as_owner().delete(&path).await.is(204);
+    browser.comes_to_show("The shelves are empty").await;
+    assert_eq!(run("return window.mark").await, "not loaded again");
+    // whoever types is left alone, and the search is not what is replaced
+    let search = browser.client.find(Locator::Css("#q")).await.unwrap();
+    search.send_keys("ho").await.unwrap();
+    shop.stock("Hoe", "H", "1").await;
+    browser.comes_to_show("Hoe").await;
+    let typed = run("return document.querySelector('#q').value").await;
+    assert_eq!(typed, "ho");
+    let page = run("return document.body.textContent").await;
+    assert!(!page.as_str().unwrap().contains("Stranger"));
 }
 
 #[tokio::test]

@@ -736,6 +736,11 @@ pub(super) const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "/assets/favicon.svg",
         "a file in the program, the same for everybody",
     ),
+    (
+        "GET",
+        "/assets/live.js",
+        "a file in the program, the same for everybody",
+    ),
 ];
 
 fn announcement(_: &Shop, word: &str, _: &str) -> Payload {
