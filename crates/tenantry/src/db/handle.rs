@@ -4,6 +4,7 @@ use super::{
     DbError, Pipeline, Query,
     engine::Engine,
     query::Target,
+    timeout::Timeout,
     transaction::{Lock, Transaction},
 };
 
@@ -58,6 +59,11 @@ impl<S> Db<S> {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The same, with statements that take as long as they take.
+    pub(crate) fn unhurried(&self) -> Self {
+        Self::new(self.engine.clone().within(Timeout::Never))
     }
 
     /// A statement to be run by itself, with `$1`, `$2`, … where values are bound.
