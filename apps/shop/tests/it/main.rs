@@ -13,6 +13,7 @@ mod crash;
 mod domains;
 mod jobs;
 mod leaks;
+mod limits;
 mod mail;
 mod matrix;
 mod pictures;
