@@ -225,7 +225,9 @@ impl Config {
         self
     }
 
-    /// How long a tenant's statement may take on PostgreSQL; 30 seconds unless told.
+    /// How long a tenant's statement may take where its [limits](Limits) say nothing of it; 30 seconds
+    /// unless told. It is [`DbError::Timeout`](crate::db::DbError::Timeout) then. Jobs and migrations
+    /// take as long as they take.
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;

@@ -16,7 +16,7 @@ use crate::{
     catalog::{self, Catalog, Listener, Store},
     central::Central,
     db::{
-        CentralDb, Db, DbError, TenantDb,
+        CentralDb, Db, DbError, TenantDb, Timeout,
         meter::Account,
         postgres::{Server, server::Options},
         sqlite::{self, Create},
@@ -308,7 +308,9 @@ impl Tenancy {
         self.0.catalog.store().all().await
     }
 
-    /// The tenant's database. Migrations that it lacks are applied first.
+    /// The tenant's database. Migrations that it lacks are applied first. A statement takes as long as
+    /// the tenant's [limits](crate::tenant::Limits) allow; in a [job](crate::scoped::jobs) as long as the
+    /// job.
     ///
     /// # Errors
     /// When its database is missing, or a migration fails; [`DbError::Busy`] when one takes longer
@@ -325,8 +327,11 @@ impl Tenancy {
             self.migrate_in_time(tenant).await
         };
         let engine = self.0.places.engine(tenant, migrated).await?;
-        let metered = engine.on(Account::of(self.meter(tenant)));
-        Ok(Db::new(metered).telling(self.outlet(tenant)))
+        let limits = self.0.plans.limits(tenant.plan());
+        let longest = limits.statement_timeout.unwrap_or(self.0.statement_timeout);
+        let engine = engine.on(Account::of(self.meter(tenant)));
+        let engine = engine.within(Timeout::After(longest));
+        Ok(Db::new(engine).telling(self.outlet(tenant)))
     }
 
     /// The migrations that the tenant lacks, by its own ledger.

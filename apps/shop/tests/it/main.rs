@@ -14,6 +14,7 @@ mod domains;
 mod jobs;
 mod leaks;
 mod live;
+mod limits;
 mod mail;
 mod matrix;
 mod pictures;

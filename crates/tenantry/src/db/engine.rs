@@ -11,6 +11,7 @@ use super::{
     postgres,
     query::Rows,
     sqlite,
+    timeout::Timeout,
     transaction::Lock,
 };
 
@@ -19,6 +20,7 @@ use super::{
 pub(crate) struct Engine {
     pub(crate) kind: Kind,
     pub(super) account: Account,
+    timeout: Timeout,
 }
 
 /// Which of the engines it is.
@@ -40,6 +42,7 @@ impl Engine {
         Self {
             kind: Kind::Sqlite(database),
             account: Account::NOBODY,
+            timeout: Timeout::AsConnected,
         }
     }
 
@@ -48,12 +51,22 @@ impl Engine {
         Self {
             kind: Kind::Postgres(scope.into()),
             account: Account::NOBODY,
+            timeout: Timeout::AsConnected,
         }
     }
 
     /// The same, used on that account.
     pub(crate) fn on(self, account: Account) -> Self {
         Self { account, ..self }
+    }
+
+    /// The same, with statements that take no longer.
+    pub(crate) fn within(self, timeout: Timeout) -> Self {
+        let timeout = match &self.kind {
+            Kind::Sqlite(_) => timeout,
+            Kind::Postgres(scope) => timeout.unless(scope.server.statement_timeout()),
+        };
+        Self { timeout, ..self }
     }
 
     /// Counts a statement with the rows that it returned or changed.
@@ -71,12 +84,14 @@ impl Engine {
         params: Vec<Value>,
         most: usize,
     ) -> Result<(Vec<T>, u64), DbError> {
-        let account = &self.account;
+        let (account, timeout) = (&self.account, self.timeout);
         let result = match &self.kind {
             Kind::Sqlite(database) => {
-                sqlite::fetch(database, account, sql, params.into(), most).await
+                sqlite::fetch(database, (account, timeout), sql, params.into(), most).await
             }
-            Kind::Postgres(scope) => postgres::fetch(scope, account, &sql, &params, most).await,
+            Kind::Postgres(scope) => {
+                postgres::fetch(scope, (account, timeout), &sql, &params, most).await
+            }
         };
         self.counted(&result);
         result
@@ -87,14 +102,14 @@ impl Engine {
         sql: Arc<str>,
         params: Arc<[Value]>,
     ) -> Result<Rows<T>, DbError> {
-        let account = &self.account;
+        let (account, timeout) = (&self.account, self.timeout);
         account.add(Quantity::Statements, 1);
         Ok(match &self.kind {
             Kind::Sqlite(database) => {
-                Rows::Sqlite(sqlite::start_alone(database, account, sql, params).await?)
+                Rows::Sqlite(sqlite::start_alone(database, (account, timeout), sql, params).await?)
             }
             Kind::Postgres(scope) => {
-                Rows::Postgres(postgres::start_alone(scope, account, sql, params).await?)
+                Rows::Postgres(postgres::start_alone(scope, (account, timeout), sql, params).await?)
             }
         })
     }
@@ -103,21 +118,25 @@ impl Engine {
         &self,
         steps: Vec<Step>,
     ) -> Result<Vec<Box<dyn Any + Send>>, DbError> {
-        let account = &self.account;
+        let (account, timeout) = (&self.account, self.timeout);
         account.add(Quantity::Statements, steps.len() as u64);
         let (answers, rows) = match &self.kind {
-            Kind::Sqlite(database) => sqlite::run_pipeline(database, account, steps).await?,
-            Kind::Postgres(scope) => postgres::run_pipeline(scope, account, steps).await?,
+            Kind::Sqlite(database) => {
+                sqlite::run_pipeline(database, (account, timeout), steps).await?
+            }
+            Kind::Postgres(scope) => {
+                postgres::run_pipeline(scope, (account, timeout), steps).await?
+            }
         };
         account.add(Quantity::Rows, rows);
         Ok(answers)
     }
 
     /// How a transaction begins.
-    pub(super) fn begin(&self) -> &str {
+    pub(super) fn begin(&self) -> String {
         match &self.kind {
-            Kind::Sqlite(_) => "BEGIN IMMEDIATE",
-            Kind::Postgres(scope) => scope.begin(),
+            Kind::Sqlite(_) => "BEGIN IMMEDIATE".into(),
+            Kind::Postgres(scope) => scope.begin_within(self.timeout).into(),
         }
     }
 
@@ -153,7 +172,7 @@ impl Engine {
         let account = &self.account;
         Ok(match &self.kind {
             Kind::Sqlite(database) => {
-                Lease::Sqlite(sqlite::borrow_writer(database, account).await?)
+                Lease::Sqlite(sqlite::borrow_writer(database, (account, self.timeout)).await?)
             }
             Kind::Postgres(scope) => Lease::Postgres(postgres::borrow(scope, account).await?),
         })

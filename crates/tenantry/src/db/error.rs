@@ -63,6 +63,11 @@ pub enum DbError {
     /// The database was busy for longer than the deployment allows to wait.
     #[error("the database is busy")]
     Busy,
+    /// The statement took longer than it may, by the tenant's [limits](crate::tenant::Limits) or the
+    /// [deployment](crate::Config::statement_timeout), and was stopped. What it would have changed is
+    /// not changed.
+    #[error("the statement took longer than it may")]
+    Timeout,
     /// The handle outlived its tenant's presence here: the tenancy was closed, or the tenant was
     /// deleted or moved.
     #[error("the database handle is closed")]

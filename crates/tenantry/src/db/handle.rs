@@ -7,6 +7,7 @@ use super::{
     engine::Engine,
     event::{Announced, Event, Outlet},
     query::Target,
+    timeout::Timeout,
     transaction::{Lock, Transaction},
 };
 
@@ -64,6 +65,11 @@ impl<S> Db<S> {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The same, with statements that take as long as they take.
+    pub(crate) fn unhurried(&self) -> Self {
+        Self::new(self.engine.clone().within(Timeout::Never))
     }
 
     /// A statement to be run by itself, with `$1`, `$2`, … where values are bound.

@@ -102,7 +102,7 @@ impl Transaction {
         self.settle().await;
         match std::mem::replace(&mut self.state, State::Lost) {
             State::Fresh => match self.engine.borrow().await {
-                Ok(lease) => Ok((lease, vec![self.engine.begin().to_owned()])),
+                Ok(lease) => Ok((lease, vec![self.engine.begin()])),
                 Err(error) => {
                     self.state = State::Fresh;
                     Err(error)

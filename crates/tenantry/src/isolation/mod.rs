@@ -351,7 +351,7 @@ impl Places {
             source,
         };
         if tenant.isolation() != Isolation::Rows {
-            let db = self.handle(tenant)?;
+            let db = self.handle(tenant)?.unhurried();
             let record = self.record(tenant, name, tenant.id())?;
             return self.in_transaction(&db, record, name).await.map_err(failed);
         }
@@ -360,7 +360,7 @@ impl Places {
         let ran = postgres::ran(server, name).await?;
         for id in sharing(&tenant.placement().server).await? {
             if !ran.contains(&id) {
-                let db = Db::new(Engine::postgres(Scope::rows(server, id)));
+                let db = Db::new(Engine::postgres(Scope::rows(server, id))).unhurried();
                 let record = self.record(tenant, name, id)?;
                 self.in_transaction(&db, record, name)
                     .await

@@ -259,6 +259,19 @@ impl From<DbError> for Problem {
                 tracing::warn!(%error, "unavailable");
                 Self::unavailable()
             }
+            DbError::Timeout => {
+                tracing::warn!(
+                    %error,
+                    hint = "an index, fewer rows at a time, a job, or a plan with a longer one",
+                    "a statement was stopped"
+                );
+                // not 503: it would take as long once more
+                Self::new(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "timeout",
+                    "This took longer than it may.",
+                )
+            }
             DbError::Full => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "storage-full",

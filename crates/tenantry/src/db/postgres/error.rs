@@ -38,8 +38,8 @@ pub(crate) fn translate(error: Error) -> DbError {
         SqlState::IN_FAILED_SQL_TRANSACTION => DbError::Aborted,
         SqlState::T_R_SERIALIZATION_FAILURE
         | SqlState::T_R_DEADLOCK_DETECTED
-        | SqlState::LOCK_NOT_AVAILABLE
-        | SqlState::QUERY_CANCELED => DbError::Busy,
+        | SqlState::LOCK_NOT_AVAILABLE => DbError::Busy,
+        SqlState::QUERY_CANCELED => DbError::Timeout,
         SqlState::DISK_FULL => DbError::Full,
         SqlState::INVALID_CATALOG_NAME | SqlState::INVALID_SCHEMA_NAME => {
             DbError::Missing(message())

@@ -47,7 +47,9 @@ use self::{
     statements::{Found, Needs, Prepared},
     value::{Bound, type_of},
 };
-use super::{DbError, FromRow, Row, Value, meter::Account, pipeline::Step, row::RowInner};
+use super::{
+    DbError, FromRow, Row, Value, meter::Account, pipeline::Step, row::RowInner, timeout::Timeout,
+};
 
 /// What a statement gave: rows as far as they were wanted, and how many there were or changed.
 type Answer<T> = (Vec<T>, u64);
@@ -56,12 +58,15 @@ type Answer<T> = (Vec<T>, u64);
 struct Failure {
     error: DbError,
     stale: bool,
+    /// Whether its answer was not waited for.
+    left: bool,
 }
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         Self {
             stale: is_stale(&error),
+            left: false,
             error: translate(error),
         }
     }
@@ -72,6 +77,7 @@ impl From<DbError> for Failure {
         Self {
             error,
             stale: false,
+            left: false,
         }
     }
 }
@@ -79,18 +85,18 @@ impl From<DbError> for Failure {
 /// Runs one statement in the scope, by itself, and reads up to `most` of its rows.
 pub(super) async fn fetch<T: FromRow>(
     scope: &Scope,
-    account: &Account,
+    (account, timeout): (&Account, Timeout),
     sql: &Arc<str>,
     params: &[Value],
     most: usize,
 ) -> Result<Answer<T>, DbError> {
     let mut lease = borrow(scope, account).await?;
     lease.busy = true;
-    let mut result = alone(scope, &mut lease, sql, params, most).await;
+    let mut result = alone((scope, timeout), &mut lease, sql, params, most).await;
     if result.as_ref().is_err_and(|failure| failure.stale) {
         // on the same connection: another may have it prepared as it was, too
         lease.conn()?.statements.forget(scope, sql);
-        result = alone(scope, &mut lease, sql, params, most).await;
+        result = alone((scope, timeout), &mut lease, sql, params, most).await;
     }
     settle(scope, lease, result).await
 }
@@ -101,7 +107,8 @@ async fn settle<T>(
     mut lease: Lease,
     result: Result<T, Failure>,
 ) -> Result<T, DbError> {
-    lease.busy = false;
+    // what was left in the middle is closed, and not lent again
+    lease.busy = result.as_ref().is_err_and(|failure| failure.left);
     match result {
         Ok(answer) => Ok(answer),
         Err(Failure { error, .. }) => {
@@ -113,7 +120,7 @@ async fn settle<T>(
 }
 
 async fn alone<T: FromRow>(
-    scope: &Scope,
+    (scope, timeout): (&Scope, Timeout),
     lease: &mut Lease,
     sql: &Arc<str>,
     params: &[Value],
@@ -121,12 +128,29 @@ async fn alone<T: FromRow>(
 ) -> Result<Answer<T>, Failure> {
     let how = ready(scope, lease, sql, params).await?;
     let client = &lease.conn()?.client;
-    if scope.is_connection || how.is_complete() {
-        return how.fetch(client, params, most).await;
+    match timeout {
+        Timeout::AsConnected if scope.is_connection || how.is_complete() => {
+            return how.fetch(client, params, most).await;
+        }
+        // No transaction tells the server how long it may take, so it is left when that is over. The
+        // connection is closed then: a cancellation could meet what is said on it next.
+        Timeout::After(longest)
+            if how.is_complete() && longest < scope.server.statement_timeout() =>
+        {
+            let answer = how.fetch(client, params, most);
+            let answer = tokio::time::timeout(longest, answer).await;
+            return answer.unwrap_or(Err(Failure {
+                error: DbError::Timeout,
+                stale: false,
+                left: true,
+            }));
+        }
+        _ => {}
     }
+    let begin = scope.begin_within(timeout);
     // In this order, in one poll: all three are on their way before any answer is.
     let (begun, answer, ended) = join3(
-        client.batch_execute(&scope.begin),
+        client.batch_execute(&begin),
         how.fetch(client, params, most),
         client.batch_execute("COMMIT"),
     )
@@ -141,18 +165,18 @@ async fn alone<T: FromRow>(
 /// returned or changed.
 pub(super) async fn run_pipeline(
     scope: &Scope,
-    account: &Account,
+    (account, timeout): (&Account, Timeout),
     mut steps: Vec<Step>,
 ) -> Result<(Vec<Box<dyn Any + Send>>, u64), DbError> {
     let mut lease = borrow(scope, account).await?;
     lease.busy = true;
-    let mut result = pipelined(scope, &mut lease, &mut steps).await;
+    let mut result = pipelined((scope, timeout), &mut lease, &mut steps).await;
     if result.as_ref().is_err_and(|failure| failure.stale) {
         for step in &mut steps {
             lease.conn()?.statements.forget(scope, &step.sql);
             step.sink.clear();
         }
-        result = pipelined(scope, &mut lease, &mut steps).await;
+        result = pipelined((scope, timeout), &mut lease, &mut steps).await;
     }
     let counts = settle(scope, lease, result).await?;
     let rows = counts.iter().sum();
@@ -162,7 +186,7 @@ pub(super) async fn run_pipeline(
 }
 
 async fn pipelined(
-    scope: &Scope,
+    (scope, timeout): (&Scope, Timeout),
     lease: &mut Lease,
     steps: &mut [Step],
 ) -> Result<Vec<u64>, Failure> {
@@ -182,8 +206,9 @@ async fn pipelined(
             result
         }
     });
+    let begin = scope.begin_within(timeout);
     let (begun, counts, ended) = join3(
-        client.batch_execute(&scope.begin),
+        client.batch_execute(&begin),
         in_order(statements),
         // What cannot be sent (a wrong parameter) fails when it is first polled, so before this:
         // then the others must not be done either.
@@ -233,7 +258,7 @@ pub(super) async fn fetch_within<T: FromRow>(
 ) -> (Lease, Result<Answer<T>, DbError>) {
     lease.busy = true;
     lease.open = true;
-    let begins = matches!(prelude.as_slice(), [begin] if **begin == *scope.begin);
+    let begins = matches!(prelude.as_slice(), [begin] if begin.starts_with(&*scope.begin));
     let prelude = prelude.join("; ");
     let mut result = within(scope, &mut lease, &prelude, sql, params, most).await;
     if result.as_ref().is_err_and(|failure| failure.stale)

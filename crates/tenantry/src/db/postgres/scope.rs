@@ -4,14 +4,17 @@
 //! connection, nor on one of a pooler's. `pg_temp` comes last in every path, so that a table that
 //! was left there cannot take the place of a tenant's; `public` is in none.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::server::Server;
 use crate::{
-    db::{DbError, Value},
+    db::{DbError, Value, timeout::Timeout},
     tenant::TenantId,
 };
 
@@ -33,7 +36,7 @@ pub(crate) const DATABASE_SCHEMA: &str = "tenant";
 /// own settings would be anybody's, each transaction sets all of it.
 #[derive(Clone)]
 pub(crate) struct Scope {
-    pub(super) server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
     pub(super) database: Arc<str>,
     /// Begins a transaction in the scope.
     pub(super) begin: Arc<str>,
@@ -151,8 +154,16 @@ impl Scope {
         }
     }
 
-    pub(crate) fn begin(&self) -> &str {
-        &self.begin
+    /// Begins a transaction in the scope, whose statements take no longer. That ends with it, as all
+    /// else that is said so.
+    pub(crate) fn begin_within(&self, timeout: Timeout) -> Cow<'_, str> {
+        let longest = match timeout {
+            Timeout::AsConnected => return Cow::Borrowed(&self.begin),
+            Timeout::After(longest) => longest.as_millis(),
+            Timeout::Never => 0,
+        };
+        let begin = &self.begin;
+        Cow::Owned(format!("{begin}; SET LOCAL statement_timeout = {longest}"))
     }
 
     fn new(server: &Arc<Server>, database: impl Into<Arc<str>>, begin: String) -> Self {

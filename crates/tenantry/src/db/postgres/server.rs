@@ -227,7 +227,7 @@ impl Server {
         &self.roles
     }
 
-    pub(super) fn statement_timeout(&self) -> Duration {
+    pub(crate) fn statement_timeout(&self) -> Duration {
         self.options.statement_timeout
     }
 

@@ -2,6 +2,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_util::Stream;
@@ -13,10 +14,14 @@ use tokio::{
 use super::{Lease, Scope, control, fetch_within, lex};
 use crate::db::{
     DbError, FromRow, Row, Value, engine::Lease as AnyLease, meter::Account, row::Ignored,
+    timeout::Timeout,
 };
 
 /// How many rows are fetched at a time.
 const BATCH: usize = 256;
+
+/// How long a statement that nobody waits for any more may take to end by itself.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Rows as they are read, by a task that waits for whoever takes them.
 pub(crate) struct Rows<T> {
@@ -48,7 +53,7 @@ impl<T> Stream for Rows<T> {
 /// Streams by a cursor, in a transaction of its own.
 pub(crate) async fn start_alone<T: FromRow + Send + 'static>(
     scope: &Scope,
-    account: &Account,
+    (account, timeout): (&Account, Timeout),
     sql: Arc<str>,
     params: Arc<[Value]>,
 ) -> Result<Rows<T>, DbError> {
@@ -58,7 +63,7 @@ pub(crate) async fn start_alone<T: FromRow + Send + 'static>(
         ));
     }
     let lease = super::borrow(scope, account).await?;
-    let prelude = vec![scope.begin.to_string()];
+    let prelude = vec![scope.begin_within(timeout).into()];
     Ok(start(scope.clone(), lease, prelude, sql, params, None))
 }
 
@@ -84,7 +89,19 @@ fn start<T: FromRow + Send + 'static>(
 ) -> Rows<T> {
     let (sender, receiver) = mpsc::channel(BATCH);
     let task = tokio::spawn(async move {
-        let (lease, result) = read(&scope, lease, prelude, &sql, &params, &sender).await;
+        let is_alone = home.is_none();
+        let reading = read(&scope, lease, prelude, &sql, &params, &sender);
+        // A statement that nobody waits for any more is stopped, as any other. One that is about to end
+        // is let do so, as its connection is good then; so is one that a transaction goes on after.
+        let left = async {
+            sender.closed().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let (lease, result) = tokio::select! {
+            biased;
+            done = reading => done,
+            () = left, if is_alone => return,
+        };
         let well = result.is_ok();
         // the connection is home before the reader learns that the stream has ended
         match home {

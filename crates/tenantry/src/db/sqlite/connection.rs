@@ -3,10 +3,10 @@
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{
@@ -31,6 +31,48 @@ pub(super) struct Conn {
     raw: Connection,
     trusted: Arc<AtomicBool>,
     clock: Clock,
+    deadline: Deadline,
+}
+
+/// Until when the statement that runs may take. SQLite asks now and then.
+#[derive(Clone, Default)]
+struct Deadline(Arc<Mutex<Times>>);
+
+#[derive(Default)]
+struct Times {
+    /// How long each statement may take.
+    longest: Option<Duration>,
+    /// When the one that runs is to end, where one is timed.
+    end: Option<Instant>,
+}
+
+/// How many steps of SQLite's are taken between two questions: well below a millisecond.
+const BETWEEN_QUESTIONS: i32 = 1_000;
+
+impl Deadline {
+    fn lock(&self) -> MutexGuard<'_, Times> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.lock().end.is_some_and(|end| Instant::now() >= end)
+    }
+}
+
+/// A statement that is timed, until this is dropped.
+pub(super) struct Timed<'c>(&'c Deadline);
+
+impl Timed<'_> {
+    /// Whether it took longer than it may.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_over()
+    }
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.0.lock().end = None;
+    }
 }
 
 /// Trust placed for as long as this exists.
@@ -88,11 +130,16 @@ impl Conn {
         let trusted = Arc::new(AtomicBool::new(true));
         let clock = Clock::default();
         configure(&raw, read_only, owner, &trusted, &clock).map_err(translate)?;
+        let deadline = Deadline::default();
+        let asked = deadline.clone();
+        raw.progress_handler(BETWEEN_QUESTIONS, Some(move || asked.is_over()))
+            .map_err(translate)?;
         trusted.store(false, Ordering::Relaxed);
         Ok(Self {
             raw,
             trusted,
             clock,
+            deadline,
         })
     }
 
@@ -119,6 +166,32 @@ impl Conn {
             self.clock.set();
         }
         Ok(())
+    }
+
+    /// Says how long each statement may take from now on.
+    pub(super) fn stop_after(&self, longest: Option<Duration>) {
+        self.deadline.lock().longest = longest;
+    }
+
+    /// Begins a statement, which is stopped when it takes too long.
+    pub(super) fn timed(&self) -> Timed<'_> {
+        let mut times = self.deadline.lock();
+        times.end = times.longest.map(|longest| Instant::now() + longest);
+        drop(times);
+        Timed(&self.deadline)
+    }
+
+    /// Does something within a statement that is none of its time.
+    pub(super) fn not_timed<R>(&self, work: impl FnOnce() -> R) -> R {
+        if self.deadline.lock().end.is_none() {
+            return work();
+        }
+        let begun = Instant::now();
+        let done = work();
+        if let Some(end) = &mut self.deadline.lock().end {
+            *end += begun.elapsed();
+        }
+        done
     }
 
     /// Notes the time that `now()` is, unless a transaction has noted it at its beginning.

@@ -12,6 +12,7 @@ use super::connection::{Conn, Create, Owner};
 use crate::db::{
     DbError,
     meter::{Account, Clock},
+    timeout::Timeout,
 };
 
 const READERS: usize = 4;
@@ -91,6 +92,7 @@ impl Database {
         self: &Arc<Self>,
         access: Access,
         account: &Account,
+        timeout: Timeout,
     ) -> Result<Lease, DbError> {
         let waiting = account.wait();
         let slots = match access {
@@ -101,6 +103,7 @@ impl Database {
         Ok(Lease {
             database: self.clone(),
             access,
+            longest: timeout.longest(),
             conn: None,
             _turn: turn
                 .map_err(|_| DbError::Busy)?
@@ -136,6 +139,8 @@ fn drop_elsewhere(idle: Idle) {
 pub(crate) struct Lease {
     database: Arc<Database>,
     access: Access,
+    /// How long a statement may take.
+    longest: Option<Duration>,
     conn: Option<Conn>,
     _turn: OwnedSemaphorePermit,
     _loan: Clock,
@@ -152,7 +157,9 @@ impl Lease {
             Some(conn) => conn,
             None => self.take_or_open()?,
         };
-        Ok(self.conn.insert(conn))
+        let conn = self.conn.insert(conn);
+        conn.stop_after(self.longest);
+        Ok(conn)
     }
 
     fn take_or_open(&self) -> Result<Conn, DbError> {

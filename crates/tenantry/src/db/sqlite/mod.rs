@@ -24,12 +24,12 @@ use self::{
     database::Access,
     statement::{Attempt, looks_like_a_read, run},
 };
-use super::{DbError, FromRow, Value, meter::Account, pipeline::Step};
+use super::{DbError, FromRow, Value, meter::Account, pipeline::Step, timeout::Timeout};
 
 /// Runs one statement by itself and reads up to `most` of its rows.
 pub(super) async fn fetch<T: FromRow + Send + 'static>(
     database: &Arc<Database>,
-    account: &Account,
+    (account, timeout): (&Account, Timeout),
     sql: Arc<str>,
     params: Arc<[Value]>,
     most: usize,
@@ -40,7 +40,7 @@ pub(super) async fn fetch<T: FromRow + Send + 'static>(
         Access::Write
     };
     loop {
-        let lease = database.borrow(access, account).await?;
+        let lease = database.borrow(access, account, timeout).await?;
         let only_read = lease.only_reads();
         let (sql, params) = (sql.clone(), params.clone());
         let (_lease, attempt) = on_lease(lease, move |conn| {
@@ -102,7 +102,7 @@ fn collect<T: FromRow>(
 /// many rows they returned or changed.
 pub(super) async fn run_pipeline(
     database: &Arc<Database>,
-    account: &Account,
+    (account, timeout): (&Account, Timeout),
     mut steps: Vec<Step>,
 ) -> Result<(Vec<Box<dyn Any + Send>>, u64), DbError> {
     let mut access = if steps.iter().all(|step| looks_like_a_read(&step.sql)) {
@@ -111,7 +111,7 @@ pub(super) async fn run_pipeline(
         Access::Write
     };
     loop {
-        let lease = database.borrow(access, account).await?;
+        let lease = database.borrow(access, account, timeout).await?;
         let only_read = lease.only_reads();
         let (lease, result) = on_lease(lease, move |conn| {
             conn.control(if only_read {
@@ -158,9 +158,9 @@ pub(super) async fn run_pipeline(
 /// The writer, for a transaction.
 pub(super) async fn borrow_writer(
     database: &Arc<Database>,
-    account: &Account,
+    (account, timeout): (&Account, Timeout),
 ) -> Result<Lease, DbError> {
-    database.borrow(Access::Write, account).await
+    database.borrow(Access::Write, account, timeout).await
 }
 
 /// Runs one statement of a transaction, after `prelude`.
@@ -197,7 +197,9 @@ pub(crate) async fn trusted<R: Send + 'static>(
     database: &Arc<Database>,
     work: impl FnOnce(&rusqlite::Connection) -> Result<R, DbError> + Send + 'static,
 ) -> Result<R, DbError> {
-    let lease = database.borrow(Access::Write, &Account::NOBODY).await?;
+    let lease = database
+        .borrow(Access::Write, &Account::NOBODY, Timeout::Never)
+        .await?;
     let (lease, result) = on_lease(lease, move |conn| {
         conn.set_clock();
         let result = conn.trusted(work);

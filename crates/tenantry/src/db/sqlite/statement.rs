@@ -7,7 +7,10 @@ use rusqlite::{
     types::{Null, ToSqlOutput, ValueRef as SqliteRef},
 };
 
-use super::{connection::Conn, error::translate};
+use super::{
+    connection::Conn,
+    error::{is_interruption, translate},
+};
 use crate::db::{DbError, Row, Value, ValueRef, row::RowInner, value::format_datetime};
 
 /// Whether the statement can be tried on a connection that only reads.
@@ -47,6 +50,7 @@ pub(super) fn run(
     params: &[Value],
     mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>, DbError>,
 ) -> Result<Attempt<u64>, DbError> {
+    let timed = conn.timed();
     let mut statement = conn
         .raw()
         .prepare_cached(sql)
@@ -62,7 +66,11 @@ pub(super) fn run(
     let returns_rows = statement.column_count() > 0;
     let mut count = 0;
     let mut rows = statement.raw_query();
-    while let Some(row) = rows.next().map_err(translate)? {
+    let in_time = |error| match translate(error) {
+        error if is_interruption(&error) && timed.is_over() => DbError::Timeout,
+        error => error,
+    };
+    while let Some(row) = rows.next().map_err(in_time)? {
         count += 1;
         if each(&Row(RowInner::Sqlite(row)))?.is_break() {
             break;

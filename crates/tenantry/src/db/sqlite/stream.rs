@@ -18,7 +18,9 @@ use super::{
     error::is_interruption,
     statement::{Attempt, only_reads, run},
 };
-use crate::db::{DbError, FromRow, Value, engine::Lease as AnyLease, meter::Account};
+use crate::db::{
+    DbError, FromRow, Value, engine::Lease as AnyLease, meter::Account, timeout::Timeout,
+};
 
 /// How many rows are read ahead of a slow reader.
 const AHEAD: usize = 256;
@@ -47,7 +49,9 @@ fn start<T: FromRow + Send + 'static>(
         let result = lease.conn().and_then(|conn| {
             watched.run(conn, |conn| {
                 run(conn, only_read, &sql, &params, |row| {
-                    let sent = sender.blocking_send(T::from_row(row));
+                    let row = T::from_row(row);
+                    // who reads slowly does not make the statement slow
+                    let sent = conn.not_timed(|| sender.blocking_send(row));
                     Ok(sent.map_or(ControlFlow::Break(()), ControlFlow::Continue))
                 })
             })
@@ -94,11 +98,13 @@ pub(crate) fn stream_within<T: FromRow + Send + 'static>(
 
 pub(crate) async fn start_alone<T: FromRow + Send + 'static>(
     database: &Arc<super::Database>,
-    account: &Account,
+    (account, timeout): (&Account, Timeout),
     sql: Arc<str>,
     params: Arc<[Value]>,
 ) -> Result<Rows<T>, DbError> {
-    let lease = database.borrow(super::Access::Read, account).await?;
+    let lease = database
+        .borrow(super::Access::Read, account, timeout)
+        .await?;
     Ok(start(lease, sql, params, None))
 }
 

@@ -151,7 +151,7 @@ async fn have_turn(
     let Some(tenant) = now.filter(|now| now.status() == TenantStatus::Active) else {
         return Ok(Turn::Gone);
     };
-    let db = shared.tenancy.db(&tenant).await?;
+    let db = shared.tenancy.db(&tenant).await?.unhurried();
     let next_tick = see_to(shared, &tenant, &db).await?;
     let begun = Instant::now();
     let mut ending: Option<Ending> = None;

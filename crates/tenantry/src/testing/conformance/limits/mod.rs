@@ -3,6 +3,7 @@
 mod connections;
 mod requests;
 mod stored;
+mod times;
 
 use std::time::Duration;
 
@@ -22,7 +23,12 @@ use crate::{
     tenant::{Limits, Plan, Rate},
 };
 
-pub(super) const CASES: [&[Case]; 3] = [requests::CASES, connections::CASES, stored::CASES];
+pub(super) const CASES: [&[Case]; 4] = [
+    requests::CASES,
+    connections::CASES,
+    times::CASES,
+    stored::CASES,
+];
 
 /// Opens the place anew, with `acme` on a plan that has those limits and `globex` on none.
 async fn limited(place: &mut Place, limits: Limits) -> (Tenant, Tenant) {
