@@ -67,6 +67,7 @@ pub fn routes() -> Routes<AppState> {
         .tenant(GET, "/api/settings", api::settings::list)
         .tenant(PATCH, "/api/settings/{group}", api::settings::update)
         .tenant(DELETE, "/api/settings/{group}", api::settings::reset)
+        .tenant(GET, "/api/usage", api::usage::show)
         .tenant(POST, "/api/auth/login", api::auth::login)
         .tenant(POST, "/api/auth/logout", api::auth::logout)
         .tenant(POST, "/api/auth/logout-all", api::auth::logout_all)

@@ -12,4 +12,5 @@ pub(crate) mod products;
 pub(crate) mod settings;
 pub(crate) mod shop;
 pub(crate) mod shops;
+pub(crate) mod usage;
 pub(crate) mod users;

@@ -31,6 +31,7 @@ pub mod files;
 mod host;
 mod member;
 mod metered;
+mod observed;
 mod permission;
 mod problem;
 mod proxy;
