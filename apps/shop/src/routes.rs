@@ -87,6 +87,7 @@ pub fn routes() -> Routes<AppState> {
         .tenant(DELETE, "/api/theme", api::theme::remove)
         .tenant(PUT, "/api/theme/logo", api::theme::put_logo)
         .tenant(DELETE, "/api/theme/logo", api::theme::delete_logo)
+        .tenant(GET, "/api/usage", api::usage::show)
         .tenant(POST, "/api/auth/login", api::auth::login)
         .tenant(POST, "/api/auth/logout", api::auth::logout)
         .tenant(POST, "/api/auth/logout-all", api::auth::logout_all)

@@ -20,7 +20,8 @@ use crate::{
 Without a command it is `{app} serve`. A setting comes from its flag, else from the environment,
 else from {app}.toml, else it has its default. What is secret has no
 flag: the keys that tenants' secrets are sealed with (`{app} keys rotate --help`), and the URL of the
-server that mail is sent by (smtp-url), as smtps://user:password@host:465.
+server that mail is sent by (smtp-url), as smtps://user:password@host:465, and the token that metrics are
+shown to (metrics-token).
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such tenant, 4 refused, 5 some tenants failed.
 

@@ -33,6 +33,7 @@ impl Context {
             .pooler(settings.pooler)
             .keys(settings.keys.iter().cloned())
             .tenant_smtp(settings.tenant_smtp)
+            .usage_interval(settings.usage_interval)
             .development(settings.profile == Profile::Development);
         if let Some(smtp) = &settings.smtp {
             config = config.mailer(SmtpMailer::new(smtp.clone()));

@@ -54,6 +54,9 @@ pub(crate) enum Error {
         /// What is wrong, and where.
         source: Box<toml::de::Error>,
     },
+    /// The CSV cannot be written.
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
     /// What `RUST_LOG` says cannot be understood.
     #[error("RUST_LOG: {0}")]
     LogFilter(#[from] tracing_subscriber::filter::ParseError),
@@ -114,6 +117,14 @@ pub(crate) enum Error {
     /// `check` found something.
     #[error("{0} problem{s} found", s = if *.0 == 1 { "" } else { "s" })]
     Problems(usize),
+    /// `tenant health` found something.
+    #[error("{ill} of {of} tenants {are} not well", are = if *.ill == 1 { "is" } else { "are" })]
+    NotWell {
+        /// How many are not.
+        ill: usize,
+        /// Of how many that were looked at.
+        of: usize,
+    },
     /// `demo` is for empty places.
     #[error("there are tenants already ({0}); demonstration data is for an empty place")]
     NotEmpty(usize),

@@ -110,6 +110,7 @@ impl From<&Error> for Exit {
             Error::SomeTenants { .. }
             | Error::SomeTasks { .. }
             | Error::NotBackedUp(_)
+            | Error::NotWell { .. }
             | Error::NotSealed(_) => Self::Partly,
             Error::NothingHere(_)
             | Error::NoUser { .. }
@@ -141,6 +142,7 @@ impl From<&Error> for Exit {
             | Error::Interrupted
             | Error::Input(_)
             | Error::Output(_)
+            | Error::Csv(_)
             | Error::Json(_)
             | Error::Runtime(_) => Self::Failed,
         }

@@ -82,10 +82,11 @@ pub fn run<A: Application>() -> ExitCode {
 fn start<A: Application>(arguments: Arguments) -> Result<(), Error> {
     let command = arguments.command.unwrap_or(Command::Serve);
     let settings = Settings::read(A::NAME, &arguments.flags)?;
-    logging::start(match command {
+    let level = match command {
         Command::Serve | Command::Worker(_) => "info",
         _ => "warn",
-    })?;
+    };
+    logging::start(level, settings.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

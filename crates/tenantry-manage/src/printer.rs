@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::{
     Error,
     harmless::{escaped, harmless},
+    logging,
     table::Table,
 };
 
@@ -48,6 +49,9 @@ pub(crate) fn table(table: &Table) -> Result<(), Error> {
 
 /// Tells people something that is no data.
 pub(crate) fn note(line: impl Display) {
+    if logging::tell("INFO", &line.to_string()) {
+        return;
+    }
     tell(writeln!(stderr().lock(), "{}", harmless(&line.to_string())));
 }
 
@@ -59,6 +63,12 @@ pub(crate) fn ask(question: impl Display) {
 
 /// Tells what went wrong and what to do next.
 pub(crate) fn error(error: &Error, app: &str) {
+    if logging::tell("ERROR", error.to_string().trim_end()) {
+        if let Some(hint) = error.hint(app) {
+            logging::tell("INFO", &format!("hint: {hint}"));
+        }
+        return;
+    }
     note(format_args!("error: {}", error.to_string().trim_end()));
     if let Some(hint) = error.hint(app) {
         note(format_args!("hint: {hint}"));

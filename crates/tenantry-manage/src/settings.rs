@@ -6,11 +6,14 @@ mod key;
 use std::{
     env,
     ffi::OsString,
+    fmt,
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
+    time::Duration,
 };
 
+use subtle::ConstantTimeEq;
 use tenantry::{
     routing::{Proxies, Site},
     scoped::mail::{SmtpServer, TenantSmtp},
@@ -80,6 +83,23 @@ pub(crate) struct Flags {
     /// development, or production: nothing is set up or migrated unasked [default: development]
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Settings")]
     profile: Option<OsString>,
+    /// A port of its own for metrics, for Prometheus, to be reached by nobody else; else they are on the
+    /// central host at /metrics for whoever has the token (metrics-token), and in development for anybody
+    /// [default: none]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        help_heading = "Settings"
+    )]
+    metrics_addr: Option<OsString>,
+    /// How often what tenants use is written down, in seconds, 1 to 60: a server that dies loses what it
+    /// counted since [default: 30]
+    #[arg(long, global = true, value_name = "SECONDS", help_heading = "Settings")]
+    usage_interval: Option<OsString>,
+    /// How the log on stderr is written: pretty, or json, an object on each line [default: pretty]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Settings")]
+    log_format: Option<OsString>,
     /// File with settings [default: {app}.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
@@ -90,6 +110,32 @@ pub(crate) struct Flags {
 pub(crate) enum Profile {
     Development,
     Production,
+}
+
+/// For whom the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For programs.
+    Json,
+}
+
+/// What whoever reads metrics has to show.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct MetricsToken(String);
+
+impl MetricsToken {
+    /// Whether that is it. How long it takes does not tell how much of it is right.
+    pub(crate) fn is(&self, told: &str) -> bool {
+        self.0.as_bytes().ct_eq(told.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for MetricsToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricsToken")
+    }
 }
 
 /// What holds for one run.
@@ -119,6 +165,11 @@ pub(crate) struct Settings {
     /// By which server mail is sent; to files where there is none.
     pub(crate) smtp: Option<SmtpServer>,
     pub(crate) tenant_smtp: TenantSmtp,
+    pub(crate) log_format: LogFormat,
+    /// `HOST:PORT`, as [`addr`](Self::addr).
+    pub(crate) metrics_addr: Option<String>,
+    pub(crate) metrics_token: Option<MetricsToken>,
+    pub(crate) usage_interval: Duration,
 }
 
 impl Settings {
@@ -187,6 +238,18 @@ impl Settings {
                 .transpose()?,
             tenant_smtp: find(Key::TenantSmtp)
                 .map_or(Ok(by_default), |found| found.parsed(tenant_smtp))?,
+            log_format: find(Key::LogFormat)
+                .map_or(Ok(LogFormat::Pretty), |found| found.parsed(log_format))?,
+            metrics_addr: find(Key::MetricsAddr)
+                .map(|found| found.parsed(addr))
+                .transpose()?,
+            metrics_token: find(Key::MetricsToken)
+                .map(|found| found.secret().parsed(metrics_token))
+                .transpose()?,
+            usage_interval: find(Key::UsageInterval).map_or_else(
+                || Ok(Duration::from_secs(30)),
+                |found| found.parsed(usage_interval),
+            )?,
             keys: find(Key::Sealing).map_or(Ok(Vec::new()), |found| found.secret().parsed(keys))?,
         })
     }
@@ -228,8 +291,11 @@ impl Flags {
             Key::Workers => self.workers.clone(),
             Key::Profile => self.profile.clone(),
             // everybody on the machine reads a command line
-            Key::Sealing | Key::SmtpUrl => None,
+            Key::Sealing | Key::SmtpUrl | Key::MetricsToken => None,
             Key::TenantSmtp => self.tenant_smtp.clone(),
+            Key::LogFormat => self.log_format.clone(),
+            Key::MetricsAddr => self.metrics_addr.clone(),
+            Key::UsageInterval => self.usage_interval.clone(),
         }
     }
 }
@@ -266,6 +332,28 @@ fn tenant_smtp(text: &str) -> Result<TenantSmtp, &'static str> {
         "public" => Ok(TenantSmtp::Public),
         "any" => Ok(TenantSmtp::Any),
         _ => Err("must be none, public or any"),
+    }
+}
+
+fn metrics_token(text: &str) -> Result<MetricsToken, &'static str> {
+    match text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(MetricsToken(text.into())),
+        false => Err("must have 16 characters at least, and no spaces among them"),
+    }
+}
+
+fn usage_interval(text: &str) -> Result<Duration, &'static str> {
+    match text.parse() {
+        Ok(seconds @ 1..=60) => Ok(Duration::from_secs(seconds)),
+        _ => Err("must be a number of seconds, 1 to 60"),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, &'static str> {
+    match text {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be pretty or json"),
     }
 }
 

@@ -40,7 +40,7 @@ use crate::{
         settings::{Groups, Keys, TenantSettings},
     },
     tenant::{Isolation, Plan, Plans, Tenant, TenantCode, TenantId},
-    usage::{self, Ledger, Meters},
+    usage::{self, Answers, Ledger, Meters},
     users::{Guard, Passwords},
 };
 
@@ -91,6 +91,7 @@ pub(crate) struct Inner {
     pub(crate) tenant_mailers: TenantMailers,
     pub(crate) development: bool,
     pub(crate) meters: Meters,
+    pub(crate) answers: Answers,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) usage_writer: usage::Writer,
     usage_interval: Duration,
@@ -251,6 +252,7 @@ impl Tenancy {
             credential_tables: config.credential_tables,
             personal_columns: config.personal_columns,
             meters: Meters::default(),
+            answers: Answers::default(),
             ledger: Mutex::new(Ledger::new(config.busiest_tenants, Utc::now())),
             usage_writer: usage::Writer::new(),
             usage_interval: config.usage_interval,
@@ -297,6 +299,14 @@ impl Tenancy {
     /// When the catalog cannot be read.
     pub async fn tenant(&self, code: &TenantCode) -> Result<Option<Tenant>, DbError> {
         self.0.catalog.by_code(code).await
+    }
+
+    /// The tenant of that id, whatever its status; read from the catalog itself.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn tenant_by_id(&self, id: TenantId) -> Result<Option<Tenant>, DbError> {
+        self.0.catalog.store().by_id(id).await
     }
 
     /// Every tenant, whatever its status, ordered by code; read from the catalog itself. Those that

@@ -14,4 +14,5 @@ pub(crate) mod settings;
 pub(crate) mod shop;
 pub(crate) mod shops;
 pub(crate) mod theme;
+pub(crate) mod usage;
 pub(crate) mod users;

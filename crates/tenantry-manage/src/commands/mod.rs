@@ -6,6 +6,7 @@ mod console;
 mod demo;
 mod jobs;
 mod keys;
+mod metrics;
 mod migrate;
 mod policy;
 mod run;
@@ -14,6 +15,7 @@ mod shell;
 mod size;
 mod sql;
 mod tenant;
+mod usage;
 mod user;
 mod worker;
 
@@ -62,6 +64,8 @@ Examples:
     Completions(shell::Args),
     /// Print the manual page, for `man -l -`
     Man,
+    /// Tell what tenants have used: requests, time of the database, bytes, files, jobs, mail
+    Usage(usage::Args),
     /// Write everything into a folder, or one tenant
     Backup(backup::Args),
     /// Bring a backup, or a tenant of it, back
@@ -88,9 +92,14 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
         Command::Serve => serve::run::<A>(context).await,
         Command::Worker(args) => worker::run::<A>(&args, context).await,
         Command::Jobs(command) => {
-            let tenancy = context.open_for::<A>(command.only_looks()).await?;
+            let only_looks = command.only_looks();
+            let tenancy = context.open_for::<A>(only_looks).await?;
             let done = jobs::run::<A>(command, context, &tenancy).await;
-            tenancy.close();
+            match only_looks {
+                // what somebody looks at is on no tenant's account
+                true => tenancy.close(),
+                false => tenancy.shut_down().await,
+            }
             done
         }
         Command::Migrate(args) => migrate::run::<A>(args, context).await,
@@ -100,12 +109,18 @@ pub(crate) async fn run<A: Application>(command: Command, context: &Context) -> 
         Command::Run(args) => {
             let tenancy = context.open::<A>().await?;
             let done = run::run::<A>(&args, &tenancy).await;
-            tenancy.close();
+            tenancy.shut_down().await;
             done
         }
         Command::Sql(args) => {
             let tenancy = context.open::<A>().await?;
             let done = sql::run(&args, &tenancy).await;
+            tenancy.close();
+            done
+        }
+        Command::Usage(args) => {
+            let tenancy = context.open_for::<A>(true).await?;
+            let done = usage::run(&args, &tenancy).await;
             tenancy.close();
             done
         }

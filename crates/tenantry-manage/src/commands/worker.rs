@@ -8,7 +8,10 @@ use tenantry::{
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::serve::{ready_to_work, signals::Signals};
+use super::{
+    metrics,
+    serve::{ready_to_work, signals::Signals},
+};
 use crate::{Application, Context, Error, printer};
 
 /// How to work.
@@ -39,6 +42,7 @@ pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Resul
     let lease = Duration::from_secs(args.lease.into());
     let slots = usize::from(context.settings.workers).max(1);
     let mut working = Working::begin(&tenancy, jobs, slots, |worker| worker.lease(lease));
+    let metrics = metrics::Listening::begin(&tenancy, &context.settings, A::VERSION).await?;
     printer::data("working")?;
     signals.next().await;
     printer::note("stopping, once jobs under way have ended; a second signal does not wait");
@@ -48,8 +52,8 @@ pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Resul
         () = signals.next() => return Err(Error::Interrupted),
     };
     tracing::info!(?tally, "no more jobs are worked on");
-    tenancy.tell_all().await;
-    tenancy.close();
+    tenancy.shut_down().await;
+    drop(metrics);
     Ok(())
 }
 

@@ -36,6 +36,10 @@ struct Entries {
     key: Option<String>,
     smtp_url: Option<String>,
     tenant_smtp: Option<String>,
+    log_format: Option<String>,
+    metrics_addr: Option<String>,
+    metrics_token: Option<String>,
+    usage_interval: Option<String>,
 }
 
 impl File {
@@ -85,6 +89,10 @@ impl File {
             Key::Sealing => self.entries.key.as_ref(),
             Key::SmtpUrl => self.entries.smtp_url.as_ref(),
             Key::TenantSmtp => self.entries.tenant_smtp.as_ref(),
+            Key::LogFormat => self.entries.log_format.as_ref(),
+            Key::MetricsAddr => self.entries.metrics_addr.as_ref(),
+            Key::MetricsToken => self.entries.metrics_token.as_ref(),
+            Key::UsageInterval => self.entries.usage_interval.as_ref(),
         }
     }
 }

@@ -25,10 +25,14 @@ pub(crate) enum Key {
     Sealing,
     SmtpUrl,
     TenantSmtp,
+    LogFormat,
+    MetricsAddr,
+    MetricsToken,
+    UsageInterval,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -45,6 +49,10 @@ impl Key {
         Self::Sealing,
         Self::SmtpUrl,
         Self::TenantSmtp,
+        Self::LogFormat,
+        Self::MetricsAddr,
+        Self::MetricsToken,
+        Self::UsageInterval,
     ];
 
     /// Its name as a flag and in a settings file.
@@ -66,6 +74,10 @@ impl Key {
             Self::Sealing => "key",
             Self::SmtpUrl => "smtp-url",
             Self::TenantSmtp => "tenant-smtp",
+            Self::LogFormat => "log-format",
+            Self::MetricsAddr => "metrics-addr",
+            Self::MetricsToken => "metrics-token",
+            Self::UsageInterval => "usage-interval",
         }
     }
 

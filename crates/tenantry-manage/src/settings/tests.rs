@@ -39,6 +39,10 @@ fn without_anything_the_defaults_hold() {
         keys: Vec::new(),
         smtp: None,
         tenant_smtp: TenantSmtp::Ignored,
+        log_format: LogFormat::Pretty,
+        metrics_addr: None,
+        metrics_token: None,
+        usage_interval: Duration::from_secs(30),
     };
     assert_eq!(gather(&[], &[], "").unwrap(), expected);
 }

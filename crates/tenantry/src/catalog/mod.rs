@@ -5,6 +5,7 @@
 //! also die of age, in case nothing can be learned.
 
 mod cache;
+mod census;
 mod domains;
 mod due;
 mod events;
@@ -19,6 +20,7 @@ mod watch;
 use std::sync::Arc;
 
 use cache::{Cache, LIFE, SHORT_LIFE};
+pub use census::Census;
 pub(crate) use domains::Claimed;
 pub(crate) use events::SAID;
 pub(crate) use operations::{Deletion, Move};

@@ -2,6 +2,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{SubsecRound, Utc};
 use futures_util::FutureExt;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -110,7 +111,7 @@ impl Tenancy {
         Fut: Future<Output = Result<T, SeedError>> + Send,
     {
         let tenancy = self.clone();
-        tokio::spawn(async move { tenancy.create_here(new, seed).await })
+        tokio::spawn(async move { tenancy.create_here(new, seed).await }.in_current_span())
             .await
             .unwrap_or(Err(LifecycleError::ShuttingDown))
     }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use super::{
     LifecycleError,
     lock::TenantLock,
@@ -41,7 +43,7 @@ impl Tenancy {
         to: Placement,
     ) -> Result<Tenant, LifecycleError> {
         let (tenancy, tenant) = (self.clone(), tenant.clone());
-        tokio::spawn(async move { tenancy.move_here(&tenant, to).await })
+        tokio::spawn(async move { tenancy.move_here(&tenant, to).await }.in_current_span())
             .await
             .unwrap_or(Err(LifecycleError::ShuttingDown))
     }

@@ -10,6 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::{
     Tenancy,
@@ -204,10 +205,11 @@ impl Tenancy {
             }
         }
         let (tenancy, tenant) = (self.clone(), tenant.clone());
-        let work = tokio::spawn(async move {
+        let migrating = async move {
             let _ends = Ends(tenancy.0.clone(), tenant.id());
             tenancy.migrate(&tenant).await
-        });
+        };
+        let work = tokio::spawn(migrating.in_current_span());
         let left = deadline.saturating_duration_since(Instant::now());
         match tokio::time::timeout(left, work).await {
             Err(_) => Err(DbError::Busy),

@@ -1,6 +1,6 @@
 //! From a request to the handler of the right table: the tenant is found here, once.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -10,12 +10,17 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
-use uuid::Uuid;
+use tracing::{Instrument, Span, field::Empty};
 
-use super::{Problem, Resolvers, limits, metered, resolver::Claim, session::Cookie};
+use super::{
+    Problem, Resolvers, limits, metered,
+    observed::{self, NoteRoute, Route},
+    resolver::Claim,
+    session::Cookie,
+};
 use crate::{
     Tenancy,
     policy::People,
@@ -80,7 +85,12 @@ pub(super) fn assemble(
         account: account_cookie,
     } = cookies;
     let closed = |router: Router| {
-        router
+        // where there are no routes nothing can be laid around them
+        let noting = match router.has_routes() {
+            true => router.route_layer(NoteRoute),
+            false => router,
+        };
+        noting
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || Problem::method_not_allowed())
     };
@@ -115,26 +125,63 @@ pub(super) fn assemble(
 }
 
 async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
+    let begun = Instant::now();
+    let answers = &tables.tenancy.0.answers;
+    let _under_way = answers.begin();
+    let method = request.method().clone();
+    let id = observed::id_of(request.headers());
+    // what is done later because of it is found by this
+    let trace = observed::trace_of(request.headers()).unwrap_or_else(|| id.clone());
+    // as if it were an error, so that no filter leaves its lines without their tenant; and without the
+    // path, in which there may be what nobody else is to know
+    let span = tracing::error_span!(
+        "request",
+        tenant = Empty,
+        tenant_id = Empty,
+        %method,
+        route = Empty,
+        request_id = %id,
+        %trace,
+    );
+    let route = Route::of(&span);
+    let handling = handle(&tables, request, trace, &route, &span);
+    let answering = async {
+        // a panic is answered, counted and told of here, where it is known whose it is
+        let handled = AssertUnwindSafe(handling).catch_unwind().await;
+        let mut response = handled.unwrap_or_else(|_| Problem::failed().into_response());
+        let (status, took) = (response.status().as_u16(), begun.elapsed());
+        answers.count(observed::word(&method), route.get(), status, took);
+        tracing::debug!(status, took_ms = took.as_secs_f64() * 1e3, "answered");
+        if let Some(id) = observed::header(&id) {
+            response.headers_mut().insert(observed::REQUEST_ID, id);
+        }
+        response
+    };
+    answering.instrument(span.clone()).await
+}
+
+/// Finds the tenant, and has the right table answer.
+async fn handle(
+    tables: &Tables,
+    request: Request,
+    trace: Arc<str>,
+    route: &Route,
+    span: &Span,
+) -> Response {
     let (mut parts, body) = request.into_parts();
-    let tenant = match find(&tables, tables.resolvers.resolve(&parts)).await {
+    let tenant = match find(tables, tables.resolvers.resolve(&parts)).await {
         Ok(tenant) => tenant,
         Err(problem) => return problem.into_response(),
     };
-    let trace = trace_of(&parts.headers);
-    let (method, path) = (&parts.method, parts.uri.path());
-    let span = match &tenant {
-        Some(tenant) => {
-            tracing::info_span!("request", tenant = %tenant.code(), %method, path, %trace)
+    if let Some(tenant) = &tenant {
+        span.record("tenant", tenant.code().as_str());
+        span.record("tenant_id", tracing::field::display(tenant.id()));
+        if let Some((status, place)) = tables.resolvers.elsewhere(&parts, tenant) {
+            tracing::debug!(%place, "sent to the primary domain");
+            return moved(status, &place);
         }
-        None => tracing::info_span!("request", %method, path, %trace),
-    };
-    if let Some(tenant) = &tenant
-        && let Some((status, place)) = tables.resolvers.elsewhere(&parts, tenant)
-    {
-        let _in = span.enter();
-        tracing::debug!(%place, "sent to the primary domain");
-        return moved(status, &place);
     }
+    parts.extensions.insert(route.clone());
     parts.extensions.insert(Resolved {
         tenancy: tables.tenancy.clone(),
         tenant: tenant.clone(),
@@ -148,8 +195,7 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
     {
         parts.uri = rest;
     }
-    let request = Request::from_parts(parts, body);
-    answer(&tables, tenant, request).instrument(span).await
+    answer(tables, tenant, Request::from_parts(parts, body)).await
 }
 
 /// The answer of the right table.
@@ -180,19 +226,6 @@ fn or_never(answer: Result<Response, Infallible>) -> Response {
         Ok(response) => response,
         Err(never) => match never {},
     }
-}
-
-/// The trace that the request says it belongs to ([W3C](https://www.w3.org/TR/trace-context/)), or one
-/// of its own.
-fn trace_of(headers: &HeaderMap) -> Arc<str> {
-    let told = headers.get("traceparent").and_then(|value| {
-        let mut fields = value.to_str().ok()?.split('-');
-        let (_version, id) = (fields.next()?, fields.next()?);
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let is_one = id.len() == 32 && id.bytes().all(is_hex) && id.bytes().any(|b| b != b'0');
-        is_one.then(|| id.into())
-    });
-    told.unwrap_or_else(|| Uuid::now_v7().simple().to_string().into())
 }
 
 async fn find(tables: &Tables, claim: Claim) -> Result<Option<Tenant>, Problem> {

@@ -12,6 +12,7 @@ use crate::{
         jobs::Queue,
     },
     tenant::Tenant,
+    usage::TenantUsage,
 };
 
 impl Resolved {
@@ -85,6 +86,15 @@ impl<S: Sync> FromRequestParts<S> for Queue {
         let resolved = Resolved::of(parts)?;
         let queue = resolved.tenancy.jobs(resolved.tenant()?);
         Ok(queue.traced(Some(resolved.trace.clone())))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for TenantUsage {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let resolved = Resolved::of(parts)?;
+        Ok(resolved.tenancy.usage_of(resolved.tenant()?))
     }
 }
 

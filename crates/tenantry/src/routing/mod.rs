@@ -33,6 +33,7 @@ mod limits;
 pub mod live;
 mod member;
 mod metered;
+mod observed;
 mod permission;
 mod problem;
 mod proxy;

@@ -85,9 +85,11 @@ impl Tenancy {
         }
     }
 
-    /// Writes down what tenants have used, and then ends it as [`close`](Self::close) does: for the end
+    /// Tells other processes [what happened](crate::scoped::live), writes down what tenants have used, and
+    /// then ends it as [`close`](Self::close) does: for the end
     /// of a process. What cannot be written within five seconds is lost, which is logged.
     pub async fn shut_down(&self) {
+        self.tell_all().await;
         let written = tokio::time::timeout(ENDING, self.persist_usage()).await;
         match written {
             Ok(Ok(()) | Err(DbError::Closed)) => {}

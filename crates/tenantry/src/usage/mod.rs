@@ -9,6 +9,7 @@
 //! what it counted since it last did, at most the last minute; nothing is written twice. Hours become
 //! days after 92 days. It is what bills are made of, so it stays when a tenant is erased.
 
+mod answers;
 mod keep;
 mod ledger;
 mod meters;
@@ -22,9 +23,13 @@ pub(crate) use keep::{Writer, keep};
 pub(crate) use ledger::Ledger;
 pub(crate) use meters::Meters;
 
-pub use self::ledger::Busiest;
-pub use crate::db::{Amounts, Meter, Quantity};
+pub(crate) use self::answers::Answers;
+pub use self::{answers::RouteAnswers, ledger::Busiest};
 use crate::{Tenancy, Tenant, catalog::Written, db::DbError, tenant::TenantId};
+pub use crate::{
+    catalog::Census,
+    db::{Amounts, Meter, Quantity},
+};
 
 /// What a tenant has used in some time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,6 +60,41 @@ impl From<Written> for Used {
             file_bytes,
         }
     }
+}
+
+/// What one tenant has used. In a handler it is an argument.
+#[derive(Debug, Clone)]
+pub struct TenantUsage {
+    tenancy: Tenancy,
+    id: TenantId,
+}
+
+impl TenantUsage {
+    /// What the tenant has used between two moments; as [`Tenancy::usage`].
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn between(
+        &self,
+        between: Range<DateTime<Utc>>,
+        by: By,
+    ) -> Result<Vec<Used>, DbError> {
+        self.tenancy.usage(Some(self.id), between, by).await
+    }
+}
+
+/// The connections of this process to one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pool {
+    /// The server's name in the deployment; `local` is the one that it began with.
+    pub server: String,
+    /// How many are on loan.
+    pub lent: usize,
+    /// How many are open and nobody has them.
+    pub idle: usize,
+    /// How many wait for one.
+    pub waiting: usize,
 }
 
 /// For which spans of time it is told what was used. All of them are in UTC.
@@ -103,6 +143,55 @@ impl Tenancy {
     #[must_use]
     pub fn meter(&self, tenant: &Tenant) -> Arc<Meter> {
         self.0.meters.of(tenant.id())
+    }
+
+    /// What the tenant has used, as it is written down.
+    #[must_use]
+    pub fn usage_of(&self, tenant: &Tenant) -> TenantUsage {
+        TenantUsage {
+            tenancy: self.clone(),
+            id: tenant.id(),
+        }
+    }
+
+    /// How requests were answered in this process, by method and route: as many as the application has,
+    /// and one for what is none.
+    #[must_use]
+    pub fn answers(&self) -> Vec<RouteAnswers> {
+        self.0.answers.all()
+    }
+
+    /// How many requests have no answer yet in this process.
+    #[must_use]
+    pub fn requests_under_way(&self) -> u64 {
+        self.0.answers.under_way()
+    }
+
+    /// How many connections to each server this process has.
+    #[must_use]
+    pub fn pools(&self) -> Vec<Pool> {
+        let servers = self.0.places.named_servers();
+        let mut pools: Vec<Pool> = servers
+            .map(|(name, server)| {
+                let (lent, idle, waiting) = server.count_lent();
+                Pool {
+                    server: name.into(),
+                    lent,
+                    idle,
+                    waiting,
+                }
+            })
+            .collect();
+        pools.sort_by(|one, other| one.server.cmp(&other.server));
+        pools
+    }
+
+    /// How it stands with all tenants together: one query, however many there are.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn census(&self) -> Result<Census, DbError> {
+        self.0.catalog.store().census(&self.0.tenant_version).await
     }
 
     /// What was used between two moments, as it is written down: by all processes, up to the last half

@@ -569,6 +569,7 @@ pub(super) const MATRIX: &[Entry] = &[
         204,
     ),
     tenant("DELETE", "/api/theme", SignedIn, Of::Nothing, nothing, 204),
+    tenant("GET", "/api/usage", SignedIn, Of::Nothing, nothing, 200),
     tenant("POST", "/api/auth/login", Anyone, Of::Nothing, login, 200),
     tenant(
         "POST",

@@ -14,7 +14,7 @@ use tenantry::{Config, Tenancy, routing::Site, tenant::Isolation};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use self::signals::Signals;
-use super::worker::Working;
+use super::{metrics, worker::Working};
 use crate::{Application, Context, Error, printer, settings::Profile};
 
 /// How long requests under way may take once the process is to end.
@@ -43,11 +43,13 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
     let tenancy = ready_to_work(context, config).await?;
     let signals = Signals::listen().map_err(Error::Runtime)?;
     let proxies = settings.trust_proxy.clone();
-    let router =
-        A::router(tenancy.clone(), site.clone()).layer(map_request(move |mut request: Request| {
-            proxies.apply(&mut request);
-            ready(request)
-        }));
+    let router = A::router(tenancy.clone(), site.clone());
+    let router = metrics::on_central_host(router, &tenancy, settings, A::VERSION);
+    let router = router.layer(map_request(move |mut request: Request| {
+        proxies.apply(&mut request);
+        ready(request)
+    }));
+    let metrics = metrics::Listening::begin(&tenancy, settings, A::VERSION).await?;
     if settings.profile == Profile::Production && tenancy.writes_mail_to_files() {
         tracing::warn!(
             folder = %settings.data.join("mail").display(),
@@ -62,8 +64,8 @@ pub(super) async fn run<A: Application>(context: &Context) -> Result<(), Error> 
     let working = (settings.workers > 0 && !jobs.is_empty())
         .then(|| Working::begin(&tenancy, jobs, settings.workers.into(), |worker| worker));
     let served = serve(listener, router, signals, working, &tenancy).await;
-    tenancy.tell_all().await;
-    tenancy.close();
+    tenancy.shut_down().await;
+    drop(metrics);
     served
 }
 

@@ -4,6 +4,7 @@ mod copy;
 mod create;
 mod delete;
 mod domain;
+mod health;
 mod limits;
 mod list;
 mod pending;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     List(list::Args),
     /// Tell everything about a tenant: what the catalog says, and what there is
     Show(show::Args),
+    /// Look whether tenants are well, and tell what is not
+    Health(health::Args),
     /// Stop a tenant: it keeps its data and answers 503 until it is resumed
     Suspend(One),
     /// Let a suspended tenant work again
@@ -63,7 +66,7 @@ pub(crate) enum Command {
 impl Command {
     pub(super) fn only_looks(&self) -> bool {
         match self {
-            Self::List(_) | Self::Show(_) | Self::Limits(_) => true,
+            Self::List(_) | Self::Show(_) | Self::Limits(_) | Self::Health(_) => true,
             Self::Domain(command) => command.only_looks(),
             Self::Settings(args) => args.only_looks(),
             _ => false,
@@ -87,6 +90,7 @@ pub(super) async fn run<A: Application>(
         Command::Create(args) => create::run::<A>(args, context, tenancy).await,
         Command::List(args) => list::run::<A>(&args, context, tenancy).await,
         Command::Show(args) => show::run::<A>(&args, context, tenancy).await,
+        Command::Health(args) => health::run(&args, tenancy).await,
         Command::Suspend(one) => status::suspend(&one.code, tenancy).await,
         Command::Resume(one) => status::resume(&one.code, tenancy).await,
         Command::Plan(args) => plan::run(&args, tenancy).await,

@@ -1,6 +1,11 @@
-use chrono::SecondsFormat;
+use chrono::{DateTime, Datelike, NaiveTime, SecondsFormat, Utc};
 use serde::Serialize;
-use tenantry::{Tenancy, tenant::TenantCode};
+use tenantry::{
+    Tenancy,
+    scoped::jobs::Counts,
+    tenant::TenantCode,
+    usage::{By, Quantity, Used},
+};
 
 use super::{domain::Shown as DomainShown, view::View};
 use crate::{Application, Context, Error, commands::size, context::find, printer};
@@ -29,6 +34,8 @@ struct Shown<'a> {
     domains: Vec<DomainShown>,
     location: String,
     real: Real,
+    /// What it used this month, as far as it is written down.
+    used: Option<Used>,
 }
 
 /// What was found at the location.
@@ -51,6 +58,10 @@ struct Real {
     broken_settings: Vec<String>,
     /// What the application has to say of it.
     notes: Vec<String>,
+    /// Its jobs; nothing when its database cannot be asked.
+    jobs: Option<Counts>,
+    /// How many messages are in its folder, where mail is written to files.
+    mails: u64,
 }
 
 pub(super) async fn run<A: Application>(
@@ -80,8 +91,19 @@ pub(super) async fn run<A: Application>(
             .unwrap_or_else(|error| vec![format!("cannot be told: {error}")]),
         _ => Vec::new(),
     };
+    // one that lacks migrations is not brought up to date by looking at it
+    let jobs = match pending.as_ref().is_some_and(Vec::is_empty) {
+        true => tenancy.jobs(&tenant).counts().await.ok(),
+        false => None,
+    };
+    let month = month_of(Utc::now());
+    let used = tenancy.usage(Some(tenant.id()), month..Utc::now(), By::Whole);
+    let used = used.await.map_err(Error::Catalog)?.into_iter().next();
+    let own_files = tenancy.files(&tenant).usage().await.unwrap_or_default();
     let real = Real {
         notes,
+        jobs,
+        mails: files.files.saturating_sub(own_files.files),
         broken_settings: broken.collect(),
         settings: settings
             .iter()
@@ -106,6 +128,7 @@ pub(super) async fn run<A: Application>(
             domains,
             location,
             real,
+            used,
         });
     }
     let url = site.tenant_url(&tenant);
@@ -138,15 +161,108 @@ pub(super) async fn run<A: Application>(
     printer::data(format_args!("  {:<15} {}", "files", files_of(&real)))?;
     printer::data(format_args!("  {:<15} {}", "migrations", migrations(&real)))?;
     printer::data(format_args!("  {:<15} {}", "settings", settings_of(&real)))?;
+    printer::data(format_args!("  {:<15} {}", "jobs", jobs_of(&real)))?;
+    if real.mails > 0 {
+        let mails = format_args!("{} of the files", real.mails);
+        printer::data(format_args!("  {:<15} {mails}", "mail"))?;
+    }
     for error in &real.broken_settings {
         printer::data(format_args!("  {:<15} {error}", "BROKEN"))?;
     }
     for note in &real.notes {
         printer::data(format_args!("  {:<15} {note}", "note"))?;
     }
-    match &real.failed {
-        Some(error) => printer::data(format_args!("  {:<15} {error}", "last failure")),
-        None => Ok(()),
+    if let Some(error) = &real.failed {
+        printer::data(format_args!("  {:<15} {error}", "last failure"))?;
+    }
+    let Some(used) = used else { return Ok(()) };
+    printer::data("It used this month")?;
+    for (what, is) in used_of(&used) {
+        printer::data(format_args!("  {what:<15} {is}"))?;
+    }
+    Ok(())
+}
+
+fn month_of(now: DateTime<Utc>) -> DateTime<Utc> {
+    let day = now.date_naive();
+    let first = day.with_day(1).unwrap_or(day);
+    first.and_time(NaiveTime::MIN).and_utc()
+}
+
+fn used_of(used: &Used) -> Vec<(&'static str, String)> {
+    let get = |quantity| used.amounts.get(quantity);
+    let bytes = |quantity| size::for_people(get(quantity));
+    let seconds = |quantity| format!("{:.3} s", used.amounts.time(quantity).as_secs_f64());
+    vec![
+        (
+            "requests",
+            format!(
+                "{}, {} failed",
+                get(Quantity::Requests),
+                get(Quantity::RequestsFailed)
+            ),
+        ),
+        (
+            "database",
+            format!(
+                "{} of time, {} statements, {} rows",
+                seconds(Quantity::DbTime),
+                get(Quantity::Statements),
+                get(Quantity::Rows)
+            ),
+        ),
+        (
+            "traffic",
+            format!(
+                "{} in, {} out",
+                bytes(Quantity::BytesIn),
+                bytes(Quantity::BytesOut)
+            ),
+        ),
+        (
+            "files",
+            format!(
+                "{} put, {} in, {} out",
+                get(Quantity::FilesPut),
+                bytes(Quantity::FileBytesIn),
+                bytes(Quantity::FileBytesOut)
+            ),
+        ),
+        (
+            "jobs",
+            format!(
+                "{} done, {} failed, {}",
+                get(Quantity::JobsDone),
+                get(Quantity::JobsFailed),
+                seconds(Quantity::JobTime)
+            ),
+        ),
+        (
+            "mail",
+            format!(
+                "{} sent, {} failed",
+                get(Quantity::MailsSent),
+                get(Quantity::MailsFailed)
+            ),
+        ),
+        (
+            "cache",
+            format!(
+                "{} found, {} not",
+                get(Quantity::CacheHits),
+                get(Quantity::CacheMisses)
+            ),
+        ),
+    ]
+}
+
+fn jobs_of(real: &Real) -> String {
+    match &real.jobs {
+        None => "unknown".into(),
+        Some(jobs) => format!(
+            "{} queued, {} running, {} done, {} dead",
+            jobs.queued, jobs.running, jobs.done, jobs.dead
+        ),
     }
 }
 

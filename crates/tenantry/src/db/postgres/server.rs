@@ -91,6 +91,8 @@ pub(crate) struct Server {
     turns: Arc<Turns>,
     closed: watch::Sender<bool>,
     open: Arc<AtomicUsize>,
+    /// How many wait for their turn.
+    waiting: AtomicUsize,
     pool: Mutex<Pool>,
     /// Told whenever a connection is given back.
     returned: Notify,
@@ -146,6 +148,22 @@ impl Drop for Room {
     }
 }
 
+/// A place among those that wait, until it is dropped.
+struct InLine<'a>(&'a AtomicUsize);
+
+impl<'a> InLine<'a> {
+    fn join(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Server {
     /// The server that `url` names. No connection is made yet.
     pub(crate) fn new(url: &str, options: Options) -> Result<Arc<Self>, DbError> {
@@ -188,6 +206,7 @@ impl Server {
             turns: Turns::new(options.most_connections.get()),
             closed: watch::Sender::new(false),
             open: Arc::default(),
+            waiting: AtomicUsize::new(0),
             pool: Mutex::default(),
             returned: Notify::new(),
             preference: RandomState::new(),
@@ -239,6 +258,13 @@ impl Server {
         self.options.pooler
     }
 
+    /// How many connections are on loan, how many nobody has, and how many wait for one.
+    pub(crate) fn count_lent(&self) -> (usize, usize, usize) {
+        let pool = self.pool();
+        let lent = pool.lent.values().sum();
+        (lent, pool.idle.len(), self.waiting.load(Ordering::Relaxed))
+    }
+
     /// How many connections are open.
     pub(crate) fn count_open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
@@ -274,7 +300,9 @@ impl Server {
         prefer: Option<&str>,
         waiting: Clock,
     ) -> Result<Lease, DbError> {
+        let in_line = InLine::join(&self.waiting);
         let turn = self.turns.take(whose, PATIENCE).await?;
+        drop(in_line);
         let conn = match self.take_idle(database, prefer) {
             Some(conn) => conn,
             None => match self.take_returned(database, prefer).await {

@@ -204,7 +204,7 @@ impl Kept {
     /// The tenant is gone.
     pub(crate) async fn forget(&self, id: TenantId) {
         if let Err(error) = self.clear(Some(id)).await {
-            tracing::warn!(%error, tenant = %id, "what the cache has of the tenant stays until it expires");
+            tracing::warn!(%error, tenant_id = %id, "what the cache has of the tenant stays until it expires");
         }
     }
 }

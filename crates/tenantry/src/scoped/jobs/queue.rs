@@ -321,6 +321,25 @@ impl Queue {
         })
     }
 
+    /// How many jobs wait for longer than that.
+    ///
+    /// # Errors
+    /// When they cannot be counted.
+    pub async fn overdue(&self, by: Duration) -> Result<u64, DbError> {
+        let by = chrono::Duration::from_std(by).unwrap_or(chrono::Duration::days(365_000));
+        let Some(before) = Utc::now().checked_sub_signed(by) else {
+            return Ok(0);
+        };
+        let count: i64 = self
+            .db()
+            .await?
+            .query("SELECT count(*) FROM jobs WHERE status = 'queued' AND run_at < $1")
+            .bind(before)
+            .scalar()
+            .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
     /// Has those of the jobs that are meant and are dead or cancelled tried anew, from the first
     /// attempt; and returns how many those are. One whose unique key another has by now stays.
     ///

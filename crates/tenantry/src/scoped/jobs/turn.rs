@@ -134,8 +134,8 @@ pub(super) async fn turn(
     match have_turn(shared, tenant, slice, only).await {
         Ok(turn) => turn,
         Err(error) => {
-            let id = tenant.id();
-            tracing::warn!(tenant = %id, %error, "a tenant's jobs cannot be worked on now");
+            let (code, id) = (tenant.code(), tenant.id());
+            tracing::warn!(tenant = %code, tenant_id = %id, %error, "a tenant's jobs cannot be worked on now");
             Turn::Failed
         }
     }
@@ -320,11 +320,13 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
         cancelled,
         finished: AtomicBool::new(false),
     });
-    let span = tracing::info_span!(
+    // as if it were an error, so that no filter leaves its lines without their tenant
+    let span = tracing::error_span!(
         "job",
         tenant = %tenant.code(),
+        tenant_id = %tenant.id(),
         kind = taken.kind,
-        id = %taken.id,
+        job = %taken.id,
         attempt = taken.attempt,
         trace = taken.trace.as_deref().unwrap_or_default(),
     );
@@ -356,7 +358,9 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
             tracing::warn!(error, %at, "a job failed, and is tried again");
         }
         Some(How::Dead { error }) => tracing::error!(error, "a job failed for good"),
-        Some(How::Done | How::Cancelled | How::Released) | None => {}
+        Some(How::Done | How::Cancelled | How::Released) | None => {
+            tracing::debug!("a job has ended");
+        }
     }
     Some(Ending {
         id: taken.id,

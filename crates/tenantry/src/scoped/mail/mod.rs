@@ -22,6 +22,7 @@ use lettre::message::{
     Body, Mailbox, MultiPart, SinglePart,
     header::{ContentTransferEncoding, ContentType},
 };
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{Tenancy, db::Quantity, scoped::settings::SettingsError, tenant::Tenant};
@@ -293,11 +294,13 @@ impl Mail {
     /// Hands a message over in the background, so that how long that takes, and whether there was
     /// anybody to write to, cannot be told from the answer to a request. A failure is logged.
     pub fn post(self, message: Message) {
-        drop(tokio::spawn(async move {
+        let sending = async move {
             if let Err(error) = self.send(message).await {
                 tracing::error!(scope = %self.sender.scope, %error, "mail was not sent");
             }
-        }));
+        };
+        // what it tells belongs to whoever wanted it
+        drop(tokio::spawn(sending.in_current_span()));
     }
 }
 
