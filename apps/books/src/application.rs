@@ -5,12 +5,13 @@ use axum::{
     response::IntoResponse,
 };
 use tenantry::{
-    Tenancy,
+    Config, Tenancy,
     db::TenantDb,
     lifecycle::SeedError,
     migrate::Migrations,
     policy::{Policies, PolicyError},
     routing::{Problem, Resolvers, Site},
+    scoped::mail::MailSettings,
 };
 use tenantry_manage::{Application, Owner, People};
 use tower_http::{csrf::CsrfLayer, set_header::SetResponseHeaderLayer};
@@ -31,6 +32,10 @@ impl Application for Books {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const ROLES: &'static [&'static str] = &["owner", "admin", "bookkeeper", "viewer"];
     const PEOPLE: People = People::Outside;
+
+    fn configure(config: Config) -> Config {
+        config.settings::<MailSettings>()
+    }
 
     fn policies() -> Option<Result<Policies, PolicyError>> {
         let policies = Policies::new(

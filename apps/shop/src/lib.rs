@@ -7,6 +7,7 @@ mod access;
 mod amount;
 mod api;
 mod application;
+mod bare;
 mod demo;
 mod health;
 mod jobs;

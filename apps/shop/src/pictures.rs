@@ -21,7 +21,7 @@ use tenantry::{
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::models::product::Product;
+use crate::{bare::bare, models::product::Product};
 
 /// The most bytes that a picture has.
 pub(crate) const LARGEST: u64 = 10 << 20;
@@ -91,10 +91,12 @@ where
             if !KINDS.contains(&stored.kind.as_str()) {
                 return Err(not_one());
             }
-            let small = small(read(&files, &original).await?, SMALL_SIDE).await?;
-            let place = name(product, version, Size::Small)?;
-            let pieces = futures_util::stream::iter([Ok::<_, FileError>(Bytes::from(small))]);
-            files.put(&place, pieces, LARGEST).await?;
+            let drawn = small(read(&files, &original).await?, SMALL_SIDE).await?;
+            // before anybody sees it
+            if let Some(bare) = drawn.bare {
+                put(&files, &original, bare).await?;
+            }
+            put(&files, &name(product, version, Size::Small)?, drawn.small).await?;
             change(&files, &db, &by, product, Some(version)).await
         };
         let set = set.await;
@@ -180,8 +182,7 @@ where
                 return Err(not_one());
             }
             let drawn = small(read(&files, &uploaded).await?, LOGO_SIDE).await?;
-            let pieces = futures_util::stream::iter([Ok::<_, FileError>(Bytes::from(drawn))]);
-            files.put(&logo(version)?, pieces, LARGEST).await?;
+            put(&files, &logo(version)?, drawn.small).await?;
             files.delete(&uploaded).await?;
             Ok(version)
         };
@@ -213,8 +214,22 @@ pub(crate) async fn forget_logo(files: &Files, version: Uuid) {
     }
 }
 
+async fn put(files: &Files, name: &FileName, bytes: Vec<u8>) -> Result<()> {
+    let pieces = futures_util::stream::iter([Ok::<_, FileError>(Bytes::from(bytes))]);
+    files.put(name, pieces, LARGEST + 64).await?;
+    Ok(())
+}
+
+/// What is made of a picture.
+#[derive(Debug)]
+struct Drawn {
+    small: Vec<u8>,
+    /// As it was, without what is said in it, if something was.
+    bare: Option<Vec<u8>>,
+}
+
 /// Makes a picture small, on a thread that may take its time.
-async fn small(picture: Vec<u8>, side: u32) -> Result<Vec<u8>> {
+async fn small(picture: Vec<u8>, side: u32) -> Result<Drawn> {
     let _at_work = AT_WORK.acquire().await;
     let making = tokio::task::spawn_blocking(move || shrink(&picture, side));
     match making.await {
@@ -233,7 +248,7 @@ fn not_one() -> Problem {
 }
 
 /// Of what a camera writes into it (where, when), nothing is left.
-fn shrink(picture: &[u8], side: u32) -> Result<Vec<u8>, ImageError> {
+fn shrink(picture: &[u8], side: u32) -> Result<Drawn, ImageError> {
     let mut reader = ImageReader::new(Cursor::new(picture)).with_guessed_format()?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(LONGEST_SIDE);
@@ -257,7 +272,8 @@ fn shrink(picture: &[u8], side: u32) -> Result<Vec<u8>, ImageError> {
         let image = DynamicImage::from(image.into_rgb8());
         image.write_with_encoder(JpegEncoder::new_with_quality(&mut small, 82))?;
     }
-    Ok(small)
+    let bare = bare(picture, orientation);
+    Ok(Drawn { small, bare })
 }
 
 #[cfg(test)]
@@ -278,12 +294,14 @@ mod tests {
     fn pictures_are_made_small_and_never_larger() {
         let large = DynamicImage::new_rgb8(1200, 300);
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
-            let small = shrink(&drawn(&large, format), SMALL_SIDE).unwrap();
+            let small = shrink(&drawn(&large, format), SMALL_SIDE).unwrap().small;
             let small = image::load_from_memory(&small).unwrap();
             assert_eq!((small.width(), small.height()), (SMALL_SIDE, 120));
         }
         let tiny = DynamicImage::from(RgbaImage::new(3, 2));
-        let small = shrink(&drawn(&tiny, ImageFormat::Png), SMALL_SIDE).unwrap();
+        let small = shrink(&drawn(&tiny, ImageFormat::Png), SMALL_SIDE)
+            .unwrap()
+            .small;
         let small = image::load_from_memory(&small).unwrap();
         assert_eq!((small.width(), small.height()), (3, 2));
         assert!(small.color().has_alpha());

@@ -150,3 +150,31 @@ async fn the_demonstration_shows_two_companies() {
     }
     assert_eq!(seen, [["owner"; 2], ["bookkeeper"; 2], ["viewer"; 2]]);
 }
+
+#[test]
+fn a_companys_mail_is_set_as_any_tenants() {
+    let place = Place::new();
+    place
+        .run(&["tenant", "create", "acme", "--name", "Acme"])
+        .ok();
+    let settings = ["tenant", "settings", "acme"];
+    let reply_to = [&settings[..], &["set", "mail.reply_to"]].concat();
+    place
+        .run(&[&reply_to[..], &["books@acme.example"]].concat())
+        .ok();
+    place.run(&[&reply_to[..], &["nobody"]].concat()).refuses(2);
+    let server = [&settings[..], &["set", "mail.smtp_url", "--stdin"]].concat();
+    place
+        .run_with_input(&server, "smtps://post:hunter2@mail.example.com")
+        .ok();
+    let told = place.run(&[&settings[..], &["--json"]].concat()).ok();
+    assert!(!told.stdout.contains("hunter2"), "{told:?}");
+    let told = told.json();
+    assert_eq!(told["mail"]["fields"]["reply_to"], "books@acme.example");
+    assert_eq!(
+        told["mail"]["fields"]["smtp_url"],
+        json!({ "$secret": true })
+    );
+    let shown = place.run(&["tenant", "show", "acme", "--json"]).ok().json();
+    assert_eq!(shown["real"]["settings"], json!(["mail"]));
+}

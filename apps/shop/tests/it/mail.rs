@@ -1,7 +1,7 @@
 //! Mail as shops send it: by the deployment's server or their own, with their own words.
 
 use serde_json::json;
-use tenantry::testing::{Received, SmtpSink};
+use tenantry::testing::{Received, SelfSigned, SmtpRules, SmtpSink};
 
 use crate::support::{A_SECOND, Place, Server, Setup, Shop, link_in_mail, mail_with, until};
 
@@ -84,6 +84,113 @@ async fn a_shops_mail_goes_by_its_own_server_or_the_deployments() {
     assert!(!refused.text().contains("hunter2"), "{}", refused.text());
     refused.invalid(&["reply_to", "smtp_url"]);
     // nothing was written besides
+    assert_eq!(place.files_in("mail"), [""; 0]);
+}
+
+#[tokio::test]
+async fn mail_goes_over_tls_to_who_is_known_and_knows_the_password() {
+    let (trusted, stranger) = (
+        SelfSigned::new("IP:127.0.0.1"),
+        SelfSigned::new("IP:127.0.0.1"),
+    );
+    let plain = |signed, begins| {
+        let rules = SmtpRules::default().tls(signed, begins);
+        SmtpSink::with(rules.login("PLAIN", "post", "p:w/d"))
+    };
+    let central = plain(&trusted, true);
+    let by_login = SmtpRules::default().tls(&trusted, false);
+    let by_login = SmtpSink::with(by_login.login("LOGIN", "acme@x", "hunter2"));
+    let unknown = plain(&stranger, true);
+    let unknown_later = plain(&stranger, false);
+    let other_name = SelfSigned::new("DNS:mail.example.com");
+    let in_clear = SmtpSink::with(SmtpRules::default().login("PLAIN", "post", "p:w/d"));
+
+    let place = Place::new();
+    let url = central.secured_url("post:p%3Aw%2Fd");
+    let certificate = trusted.certificate.to_str().unwrap();
+    let server = Server::start(
+        &place,
+        &[
+            ("SHOP_SMTP_URL", url.as_str()),
+            ("SHOP_TENANT_SMTP", "any"),
+            ("SSL_CERT_FILE", certificate),
+        ],
+    );
+    let shop = Shop::open(&server).await;
+    invite(&shop, "ann@example.com").await;
+    let mail = arrived(&central, "ann@example.com").await;
+    assert_eq!(
+        (mail.is_secured, mail.user.as_deref()),
+        (true, Some("post"))
+    );
+
+    let use_server = async |url: String| {
+        let patch = json!({ "smtp_url": url, "from_address": "shop@acme.example" });
+        let owner = shop.as_owner();
+        owner.patch("/api/settings/mail", patch).await.is(200);
+    };
+    use_server(by_login.secured_url("acme%40x:hunter2")).await;
+    invite(&shop, "bob@example.com").await;
+    let mail = arrived(&by_login, "bob@example.com").await;
+    assert_eq!(
+        (mail.is_secured, mail.user.as_deref()),
+        (true, Some("acme@x"))
+    );
+
+    let named_other = plain(&other_name, true);
+    let login = "post:p%3Aw%2Fd";
+    for (failed, (what, sink, url, logins)) in (1_usize..).zip([
+        (
+            "a wrong password",
+            &by_login,
+            by_login.secured_url("acme%40x:hunter3"),
+            2,
+        ),
+        (
+            "a certificate of nobody's",
+            &unknown,
+            unknown.secured_url(login),
+            0,
+        ),
+        (
+            "one after STARTTLS",
+            &unknown_later,
+            unknown_later.secured_url(login),
+            0,
+        ),
+        (
+            "one of another name",
+            &named_other,
+            named_other.secured_url(login),
+            0,
+        ),
+        (
+            "no TLS where it is required",
+            &in_clear,
+            in_clear.secured_url(login),
+            0,
+        ),
+    ]) {
+        let before = sink.received();
+        use_server(url).await;
+        invite(&shop, &format!("cas{failed}@example.com")).await;
+        until(A_SECOND * 10, what, || async {
+            server.stderr().matches("mail was not sent").count() == failed
+        })
+        .await;
+        assert_eq!(sink.received(), before, "{what}");
+        // whoever is not known is told no password
+        assert_eq!(sink.logins(), logins, "{what}");
+    }
+    let told = server.stderr();
+    assert!(!told.contains("hunter") && !told.contains("p:w"), "{told}");
+    // and nobody else sends it instead
+    assert!(
+        central
+            .received()
+            .iter()
+            .all(|mail| !mail.to[0].starts_with("cas"))
+    );
     assert_eq!(place.files_in("mail"), [""; 0]);
 }
 

@@ -113,6 +113,29 @@ async fn a_picture_is_uploaded_shown_replaced_and_removed() {
 }
 
 #[tokio::test]
+async fn where_a_picture_was_taken_is_told_to_nobody() {
+    let shop = Shop::shared().await;
+    let path = stocked(&shop).await;
+    let plain = jpeg(40, 20);
+    let said =
+        b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0 at home";
+    let length = u16::try_from(said.len() + 2).unwrap().to_be_bytes();
+    let picture = [&plain[..2], &[0xff, 0xe1], &length, said, &plain[2..]].concat();
+    upload(&shop.as_owner(), &path, picture).await.is(200);
+    let whole = shop.visitor().get(&format!("{path}/picture")).await.is(200);
+    assert!(!whole.text().contains("at home"));
+    let small = shop.visitor().get(&format!("{path}/thumbnail")).await;
+    // it still is turned
+    let small = image::load_from_memory(&small.is(200).body).unwrap();
+    assert_eq!((small.width(), small.height()), (20, 40));
+    let folder = shop.server().place().data().join("files").join(&shop.id);
+    for file in files_of(&shop) {
+        let kept = std::fs::read(folder.join(&file)).unwrap();
+        assert!(!kept.windows(7).any(|some| some == b"at home"), "{file}");
+    }
+}
+
+#[tokio::test]
 async fn visitors_look_at_pictures_and_change_none() {
     let shop = Shop::shared().await;
     let path = stocked(&shop).await;

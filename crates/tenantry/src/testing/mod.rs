@@ -16,6 +16,7 @@
 //! # Ok::<_, tenantry::db::DbError>(()) }).unwrap();
 //! ```
 
+mod certificate;
 pub mod conformance;
 mod leaks;
 mod names;
@@ -23,8 +24,9 @@ mod place;
 mod postgres;
 mod smtp;
 
+pub use certificate::SelfSigned;
 pub use leaks::files_with;
 pub use names::NameServer;
 pub use place::Place;
 pub use postgres::Postgres;
-pub use smtp::{Received, SmtpSink};
+pub use smtp::{Received, SmtpRules, SmtpSink};

@@ -1,9 +1,14 @@
 //! `sslmode`, as libpq has it.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
-use tenantry::{Config, OpenError, Tenancy, db::DbError, lifecycle::NewTenant, testing::Postgres};
+use tenantry::{
+    Config, OpenError, Tenancy,
+    db::DbError,
+    lifecycle::NewTenant,
+    testing::{Postgres, SelfSigned},
+};
 use tokio::task::block_in_place;
 
 /// A server that speaks TLS with a certificate that it has signed itself.
@@ -11,36 +16,21 @@ struct Secured {
     server: Postgres,
     database: String,
     certificate: PathBuf,
+    _signed: SelfSigned,
     folder: TempDir,
 }
 
 impl Secured {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (key, certificate) = (
-            folder.path().join("key.pem"),
-            folder.path().join("certificate.pem"),
-        );
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-            .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
-            // what signs itself and is a server's alone cannot be taken for an authority
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate)
-            .output()
-            .expect("openssl can be run; hint: `make setup` installs what tests need");
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        let signed = SelfSigned::new("DNS:localhost");
         let server = block_in_place(Postgres::start);
         let root = server.client("postgres").await;
         // the server writes its own copies, so that they are its own
-        for (name, file) in [("server.key", &key), ("server.crt", &certificate)] {
+        for (name, file) in [
+            ("server.key", &signed.key),
+            ("server.crt", &signed.certificate),
+        ] {
             let text = fs::read_to_string(file).unwrap();
             let lines: Vec<String> = text.lines().map(|line| format!("('{line}')")).collect();
             let sql = format!(
@@ -71,7 +61,8 @@ impl Secured {
         Self {
             server,
             database,
-            certificate,
+            certificate: signed.certificate.clone(),
+            _signed: signed,
             folder,
         }
     }
