@@ -61,7 +61,9 @@ pub(super) async fn execute_ahead(
     sql: Arc<str>,
     params: Arc<[Value]>,
 ) -> Result<(), DbError> {
-    let lease = database.borrow(Access::Write, &Account::NOBODY, Timeout::Never).await?;
+    let lease = database
+        .borrow(Access::Write, &Account::NOBODY, Timeout::Never)
+        .await?;
     let (lease, done) = on_lease(lease, move |conn| {
         conn.control("PRAGMA synchronous = NORMAL")?;
         let done = run(conn, false, &sql, &params, &mut |_: &super::Row<'_>| {
