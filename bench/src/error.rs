@@ -29,6 +29,8 @@ pub(crate) enum Error {
     File(#[from] rusqlite::Error),
     #[error(transparent)]
     Catalog(#[from] tenantry::db::DbError),
+    #[error(transparent)]
+    Enqueue(#[from] tenantry::scoped::jobs::EnqueueError),
     #[error("a migration: {0}")]
     Migration(String),
     #[error(transparent)]

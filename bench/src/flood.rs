@@ -121,7 +121,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
     Ok(())
 }
 
-fn median(values: impl Iterator<Item = Duration>) -> Duration {
+pub(crate) fn median(values: impl Iterator<Item = Duration>) -> Duration {
     let mut values: Vec<_> = values.collect();
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
@@ -282,13 +282,13 @@ fn wrong_password(connection: usize, attempt: u32, other_address: bool) -> Strin
     )
 }
 
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> Result<Self, Error> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self, Error> {
         let doing = Error::io("connecting to the server");
         let stream = TcpStream::connect(address).await.map_err(&doing)?;
         stream.set_nodelay(true).map_err(&doing)?;
@@ -299,7 +299,7 @@ impl Connection {
     }
 
     /// The answer's status, once all of it is there.
-    async fn ask(&mut self, request: &str) -> Result<u16, Error> {
+    pub(crate) async fn ask(&mut self, request: &str) -> Result<u16, Error> {
         let doing = Error::io("asking the server");
         self.stream
             .write_all(request.as_bytes())

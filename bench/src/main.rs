@@ -14,6 +14,7 @@ mod flood;
 mod growth;
 mod jobs;
 mod lifecycle;
+mod neighbours;
 mod process;
 mod report;
 mod serve;
@@ -48,6 +49,11 @@ enum Command {
     Lifecycle(lifecycle::Plan),
     /// Counts jobs that are lost, done twice or as the wrong tenant while workers are killed
     Jobs(jobs::Plan),
+    /// Measures what a noisy tenant does to others, with limits and without
+    Neighbours(neighbours::Plan),
+    /// Serves lists and slow counts, until its input ends
+    #[command(hide = true)]
+    ServeNeighbours(neighbours::Serve),
     /// Works on jobs
     #[command(hide = true)]
     Work(jobs::Work),
@@ -120,6 +126,15 @@ fn main() -> ExitCode {
             lifecycle::run(plan),
         ),
         Command::Jobs(plan) => start(&mut runtime::Builder::new_multi_thread(), jobs::run(plan)),
+        // as it is paced, one thread is enough
+        Command::Neighbours(plan) => start(
+            &mut runtime::Builder::new_current_thread(),
+            neighbours::run(plan),
+        ),
+        Command::ServeNeighbours(serve) => start(
+            &mut runtime::Builder::new_multi_thread(),
+            neighbours::serve(serve),
+        ),
         Command::Work(work) => start(&mut runtime::Builder::new_multi_thread(), jobs::work(work)),
         Command::Serve(serve) => start(
             &mut runtime::Builder::new_multi_thread(),
