@@ -86,9 +86,10 @@ impl Ledger {
 
     /// Looks at the meters.
     pub(crate) fn collect(&mut self, meters: &Meters, now: DateTime<Utc>) {
-        let shown = meters.all();
-        let shown = shown.iter().map(|(id, meter)| (*id, meter.amounts()));
-        let idle = self.take(shown.collect(), now);
+        let shown = meters.all().into_iter();
+        // none is held beyond this: one that somebody has is not forgotten
+        let shown = shown.map(|(id, meter)| (id, meter.amounts())).collect();
+        let idle = self.take(shown, now);
         let spare = self.known.len().saturating_sub(KEPT);
         for id in idle.into_iter().take(spare) {
             let seen = self.known[&id].seen;
@@ -274,7 +275,7 @@ mod tests {
                 meters.of(*id).add(Quantity::Requests, new);
                 said += new;
             }
-            ledger.collect(&meters, at(i64::try_from(round).unwrap() * 15 + 15));
+            ledger.collect(&meters, at(i64::try_from(round).unwrap() * 60 + 60));
             let now = ledger.busiest();
             assert_eq!(now.tenants.len(), MOST, "round {round}");
             assert_eq!(now.all.get(Quantity::Requests), said);
