@@ -91,7 +91,7 @@ impl Store {
                 Some((tenant, event)) => (*tenant.as_uuid(), event.topic(), event.data()),
                 None => (Uuid::nil(), "", ""),
             };
-            let posted = pipeline
+            let _ = pipeline
                 .query(
                     "INSERT INTO tenantry_events (process, tenant_id, topic, data)
                      VALUES ($1, $2, $3, $4)",
@@ -99,8 +99,8 @@ impl Store {
                 .bind(process)
                 .bind(tenant)
                 .bind(topic)
-                .bind(data);
-            drop(posted.execute());
+                .bind(data)
+                .execute();
         }
         pipeline.run().await.map(drop)
     }

@@ -69,7 +69,10 @@ impl<S> Db<S> {
 
     /// The same, with statements that take as long as they take.
     pub(crate) fn unhurried(&self) -> Self {
-        Self::new(self.engine.clone().within(Timeout::Never))
+        Self {
+            engine: self.engine.clone().within(Timeout::Never),
+            ..self.clone()
+        }
     }
 
     /// A statement to be run by itself, with `$1`, `$2`, … where values are bound.
