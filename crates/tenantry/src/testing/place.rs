@@ -1,9 +1,11 @@
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use super::Postgres;
 use crate::{
     Config, Tenancy, Tenant,
-    db::TenantDb,
+    db::{TenantDb, postgres::scope::ROWS_SCHEMA},
+    isolation::postgres,
     lifecycle::{LifecycleError, NewTenant},
     migrate::Migrations,
     tenant::{Isolation, TenantCode},
@@ -19,9 +21,12 @@ pub struct Place {
     tenant_migrations: Migrations,
     central_migrations: Migrations,
     folder: TempDir,
-    /// The database that the catalog is in, where it is not a file.
-    database: Option<String>,
+    /// The database that the catalog is in, where it is not a file, and what its roles are called by.
+    database: Option<(String, String)>,
 }
+
+/// What the roles of places are called by that have the same.
+const ROLES: &str = "places";
 
 impl Place {
     /// A deployment whose tenants are kept apart by `isolation` and have what `migrations` make.
@@ -41,14 +46,80 @@ impl Place {
         tenant_migrations: Migrations,
         central_migrations: Migrations,
     ) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let database = match isolation {
             Isolation::File => None,
-            _ => Some(Postgres::shared().database().await),
+            // roles are the server's, not a database's: each place has its own
+            _ => {
+                let name = Postgres::shared().database().await;
+                Some((name.clone(), name))
+            }
         };
+        Self::in_database(isolation, tenant_migrations, central_migrations, database).await
+    }
+
+    /// As [`with_central`](Self::with_central), for hundreds of places that have the same: the first
+    /// of them is what the databases of all others are copied from. Roles are those of all.
+    pub(super) async fn copied(
+        isolation: Isolation,
+        tenant_migrations: Migrations,
+        central_migrations: Migrations,
+    ) -> Self {
+        static ROWS: OnceCell<String> = OnceCell::const_new();
+        static SCHEMAS: OnceCell<String> = OnceCell::const_new();
+        let first = match isolation {
+            Isolation::Rows => &ROWS,
+            Isolation::Schema => &SCHEMAS,
+            // files have a template already, and databases are told apart by the roles' name
+            Isolation::File | Isolation::Database => {
+                return Self::with_central(isolation, tenant_migrations, central_migrations).await;
+            }
+        };
+        let server = Postgres::shared();
+        let first = first
+            .get_or_init(|| async {
+                let name = server.database().await;
+                let folder = tempfile::tempdir().expect("a temporary folder can be made");
+                let database = (name.clone(), ROLES.into());
+                let tenants = tenant_migrations.clone();
+                let tenancy = set_up(config(
+                    &folder,
+                    Some(&database),
+                    tenants,
+                    &central_migrations,
+                ))
+                .await;
+                if isolation == Isolation::Rows {
+                    let places = &tenancy.0.places;
+                    for server in places.servers() {
+                        let home = server.home();
+                        let made = postgres::apply(server, &home, ROWS_SCHEMA, places.migrations());
+                        made.await.expect("tables can be made");
+                    }
+                }
+                tenancy.close();
+                name
+            })
+            .await;
+        let database = (server.copy(first).await, ROLES.into());
+        Self::in_database(
+            isolation,
+            tenant_migrations,
+            central_migrations,
+            Some(database),
+        )
+        .await
+    }
+
+    async fn in_database(
+        isolation: Isolation,
+        tenant_migrations: Migrations,
+        central_migrations: Migrations,
+        database: Option<(String, String)>,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let config = config(
             &folder,
-            database.as_deref(),
+            database.as_ref(),
             tenant_migrations.clone(),
             &central_migrations,
         );
@@ -91,7 +162,7 @@ impl Place {
     pub fn config_with(&self, tenant_migrations: Migrations) -> Config {
         config(
             &self.folder,
-            self.database.as_deref(),
+            self.database.as_ref(),
             tenant_migrations,
             &self.central_migrations,
         )
@@ -166,7 +237,7 @@ impl Drop for Place {
 
 fn config(
     folder: &TempDir,
-    database: Option<&str>,
+    database: Option<&(String, String)>,
     tenants: Migrations,
     central: &Migrations,
 ) -> Config {
@@ -175,9 +246,8 @@ fn config(
         .central_migrations(central.clone());
     match database {
         None => config,
-        // roles are the server's, not a database's: each place has its own
-        Some(database) => config
-            .project(database)
+        Some((database, project)) => config
+            .project(project)
             .database_url(Postgres::shared().url(database)),
     }
 }

@@ -112,12 +112,32 @@ impl Postgres {
     /// # Panics
     /// When it cannot be made.
     pub async fn database(&self) -> String {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test_{}_{number}", std::process::id());
+        let name = new_name();
         self.execute("postgres", &format!("CREATE DATABASE {name}"))
             .await;
         name
+    }
+
+    /// A new database that is as another is, which nobody uses.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub(crate) async fn copy(&self, from: &str) -> String {
+        let name = new_name();
+        let client = self.client("postgres").await;
+        let copy = format!("CREATE DATABASE {name} TEMPLATE {from}");
+        // whoever used it last need not be gone
+        let leave = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'"
+        );
+        for _ in 0..100 {
+            if client.batch_execute(&copy).await.is_ok() {
+                return name;
+            }
+            drop(client.batch_execute(&leave).await);
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{from} cannot be copied");
     }
 
     /// A new, empty database for a deployment of `project`, and the URL by which a login of its own
@@ -226,6 +246,13 @@ impl Postgres {
     }
 }
 
+/// A name that no other test has for its database.
+fn new_name() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("test_{}_{number}", std::process::id())
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
@@ -243,7 +270,7 @@ fn keep(as_other: &As, programs: &Path, data: &Path, port: u16) -> Child {
         "$1/postgres" -D "$2" -p "$3" -k "$(dirname "$2")" -c listen_addresses=127.0.0.1 \
             -c fsync=off -c max_connections=200 -c max_prepared_transactions=0 \
             -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0 \
-            -c max_wal_size=4GB -c autovacuum=off -c shared_buffers=64MB -c log_min_messages=fatal -c timezone=UTC \
+            -c max_wal_size=4GB -c autovacuum=off -c jit=off -c shared_buffers=64MB -c log_min_messages=fatal -c timezone=UTC \
             >>"$(dirname "$2")/log" 2>&1 </dev/null &
         server=$!
         echo started

@@ -69,17 +69,37 @@ async fn pass(
     log: Log,
     burst: fn(Vec<u8>) -> Burst,
 ) {
+    let is_client = matches!(burst(Vec::new()), Burst::Client(_));
     loop {
         let mut said = Vec::new();
         if from.read_buf(&mut said).await.unwrap_or(0) == 0 {
             return;
         }
-        while let Ok(Ok(1..)) = tokio::time::timeout(SILENCE, from.read_buf(&mut said)).await {}
+        loop {
+            while let Ok(Ok(1..)) = tokio::time::timeout(SILENCE, from.read_buf(&mut said)).await {}
+            // on a busy machine a message can come in parts
+            let whole = !is_client || !is_cut_off(&said);
+            if whole || from.read_buf(&mut said).await.unwrap_or(0) == 0 {
+                break;
+            }
+        }
         log.lock().unwrap().push(burst(said.clone()));
         if to.write_all(&said).await.is_err() {
             return;
         }
     }
+}
+
+/// Whether a burst ends within a message. The first of a connection has no letter.
+fn is_cut_off(mut burst: &[u8]) -> bool {
+    while let [1.., a, b, c, d, rest @ ..] = burst {
+        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
+        match rest.get(length..) {
+            Some(next) => burst = next,
+            None => return true,
+        }
+    }
+    matches!(burst, [1.., ..])
 }
 
 /// The messages of a burst: their letters, and the texts of simple queries.

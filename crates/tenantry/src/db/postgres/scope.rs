@@ -148,9 +148,10 @@ impl Scope {
 
     /// What is cut off because its tenant goes is told so.
     pub(super) fn explain(&self, error: DbError) -> DbError {
-        match error {
-            DbError::Unavailable(_) if self.check_open().is_err() => DbError::Closed,
-            error => error,
+        // tables that go with their tenant are missing before anything else is
+        match self.check_open() {
+            Ok(()) => error,
+            Err(closed) => closed,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What happens in a tenant, [live](crate::scoped::live), to browsers and programs: as server-sent
+//! What is [told](crate::scoped::live) in a tenant, to browsers and programs: as server-sent
 //! events ([HTML](https://html.spec.whatwg.org/multipage/server-sent-events.html)) or over a WebSocket
 //! ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455)).
 //!

@@ -29,7 +29,7 @@ const PRUNE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether others said something, where nobody tells; and where somebody does.
 const LOOK: Duration = Duration::from_millis(200);
-const LOOK_ANYWAY: Duration = Duration::from_secs(5);
+const LOOK_ANYWAY: Duration = Duration::from_secs(30);
 /// After how many events those who listen are let read.
 const BREATH: usize = 16;
 /// How often it is looked whether the tenants in which somebody listens still work.

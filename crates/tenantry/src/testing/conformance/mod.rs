@@ -99,7 +99,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
 /// # Panics
 /// When it cannot be set up.
 pub async fn place(isolation: Isolation) -> Place {
-    Place::with_central(isolation, tables(), central_tables()).await
+    Place::copied(isolation, tables(), central_tables()).await
 }
 
 fn tables() -> Migrations {
