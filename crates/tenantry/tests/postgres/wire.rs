@@ -92,14 +92,17 @@ async fn pass(
 
 /// Whether a burst ends within a message. The first of a connection has no letter.
 fn is_cut_off(mut burst: &[u8]) -> bool {
-    while let [1.., a, b, c, d, rest @ ..] = burst {
+    if burst.first() == Some(&0) {
+        return false;
+    }
+    while let [_, a, b, c, d, rest @ ..] = burst {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
         match rest.get(length..) {
             Some(next) => burst = next,
             None => return true,
         }
     }
-    matches!(burst, [1.., ..])
+    !burst.is_empty()
 }
 
 /// The messages of a burst: their letters, and the texts of simple queries.
