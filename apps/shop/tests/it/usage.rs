@@ -231,6 +231,10 @@ async fn metrics_are_for_whoever_may_read_them() {
 
     // a port of their own, and nowhere else
     let own = Server::start(&place, &[("SHOP_METRICS_ADDR", "127.0.0.1:0")]);
+    until(A_SECOND * 10, "it tells where metrics are", || async {
+        own.stderr().contains("/metrics\n")
+    })
+    .await;
     let told = own.stderr();
     let (_, rest) = told.split_once("metrics on ").expect(&told);
     let url = rest.split_whitespace().next().unwrap();
