@@ -29,7 +29,7 @@ pub(crate) async fn places(server: &Server) -> Result<Vec<(Isolation, TenantId)>
     let databases = "SELECT right(datname, 32)::text FROM pg_database
          WHERE left(datname, -32) = $2 AND right(datname, 32) ~ '^[0-9a-f]{32}$'
             AND pg_get_userbyid(datdba) = $1
-            AND coalesce(shobj_description(oid, 'pg_database'), $3) = $3";
+            AND shobj_description(oid, 'pg_database') = $3";
     let before = format!("{}_t_", server.project());
     let ours = marked(server);
     for row in ask(&client, databases, &[owner, &before, &ours]).await? {

@@ -80,8 +80,7 @@ async fn a_statement_that_takes_too_long_is_stopped(mut place: Place) {
     let after = tx.query("SELECT count(*) FROM notes").scalar::<i64>();
     assert!(matches!(after.await, Err(DbError::Aborted)));
     assert!(matches!(tx.commit().await, Err(DbError::Aborted)));
-    let write =
-        "UPDATE notes SET text = (SELECT CAST(count(*) AS text) FROM notes a, notes b, notes c)";
+    let write = "UPDATE notes SET text = (SELECT CAST(count(*) AS text) FROM notes a, notes b, notes c, notes d)";
     is_stopped(at_once(hurried.query(write).execute()).await);
     // another plan holds for whoever asks for a handle then
     let acme = on(&place, "large").await;
