@@ -309,6 +309,15 @@ impl Tenancy {
         self.0.catalog.store().by_id(id).await
     }
 
+    /// The tenant as it is now, whatever its code.
+    pub(crate) async fn as_it_is_now(&self, tenant: &Tenant) -> Result<Option<Tenant>, DbError> {
+        match self.tenant(tenant.code()).await? {
+            Some(now) if now.id() == tenant.id() => Ok(Some(now)),
+            // it has another code by now, or none
+            _ => self.tenant_by_id(tenant.id()).await,
+        }
+    }
+
     /// Every tenant, whatever its status, ordered by code; read from the catalog itself. Those that
     /// are deleted [stand apart](Self::deleted).
     ///
