@@ -18,6 +18,7 @@ mod live;
 mod logs;
 mod mail;
 mod matrix;
+mod picture_links;
 mod pictures;
 mod processes;
 mod settings;
