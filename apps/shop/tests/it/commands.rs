@@ -764,3 +764,17 @@ fn what_is_nobodys_is_found_and_removed() {
     let shown = place.run(&["tenant", "show", "acme", "--json"]).ok().json();
     assert_eq!(shown["real"]["files"], 0);
 }
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn redis_is_refused_where_it_is_not_built_in() {
+    let place = Place::new();
+    for command in ["check", "serve", "migrate"] {
+        let url = "redis://:hunter2@localhost";
+        let refused = place.run(&[command, "--redis-url", url]).refuses(2);
+        let told = &refused.stderr;
+        assert!(told.contains("built without Redis"), "{refused:?}");
+        assert!(told.contains("--features redis"), "{refused:?}");
+        assert!(!told.contains("hunter2"), "{refused:?}");
+    }
+}

@@ -21,6 +21,8 @@ mod matrix;
 mod picture_links;
 mod pictures;
 mod processes;
+#[cfg(feature = "redis")]
+mod redis;
 mod settings;
 mod support;
 mod themes;
