@@ -42,6 +42,7 @@ impl From<&Error> for Exit {
                 Self::Refused
             }
             Error::Setting { .. }
+            | Error::NoRedis(_)
             | Error::SettingsFile { .. }
             | Error::SettingsSyntax { .. }
             | Error::LogFilter(_)

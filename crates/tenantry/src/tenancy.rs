@@ -31,7 +31,7 @@ use crate::{
     migrate::{MigrateError, Migrations},
     policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
     scoped::{
-        cache::{Cache, CentralCache, Kept, TenantCache},
+        cache::{Cache, CacheError, CentralCache, Kept, TenantCache},
         files::{Files as FilesOf, Usage},
         jobs::Queue,
         limits::Limiter,
@@ -465,6 +465,15 @@ impl Tenancy {
         Cache::central(self)
     }
 
+    /// Whether what is cached can be read and written, where it is kept in Redis; else it always can.
+    /// An application goes on without.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn reach_cache(&self) -> Result<(), CacheError> {
+        self.0.cache.reach().await
+    }
+
     /// The tenant's files.
     #[must_use]
     pub fn files(&self, tenant: &Tenant) -> FilesOf {
@@ -601,7 +610,7 @@ pub enum OpenError {
     /// The URL of what is cached is none.
     #[cfg(feature = "redis")]
     #[error(transparent)]
-    Cache(crate::scoped::cache::CacheError),
+    Cache(CacheError),
     /// The folder cannot be made.
     #[error("{}: {source}", path.display())]
     Folder {

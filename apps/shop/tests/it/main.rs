@@ -18,8 +18,11 @@ mod live;
 mod logs;
 mod mail;
 mod matrix;
+mod picture_links;
 mod pictures;
 mod processes;
+#[cfg(feature = "redis")]
+mod redis;
 mod settings;
 mod support;
 mod themes;

@@ -16,6 +16,10 @@ impl Error {
     pub(crate) fn hint(&self, app: &str) -> Option<String> {
         Some(match self {
             Self::Setting { .. } => format!("`{app} --help` tells what each setting can be"),
+            Self::NoRedis(_) => format!(
+                "`cargo build --features redis` builds {app} with it; without that setting each process \
+                 keeps its own cache"
+            ),
             Self::NeedsRoles(_) => "or use a login that may create roles, once".into(),
             Self::Unsafe(_) => {
                 format!("mend each, then `{app} check`; --profile development only warns")

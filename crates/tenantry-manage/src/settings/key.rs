@@ -29,10 +29,11 @@ pub(crate) enum Key {
     MetricsAddr,
     MetricsToken,
     UsageInterval,
+    RedisUrl,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -53,6 +54,7 @@ impl Key {
         Self::MetricsAddr,
         Self::MetricsToken,
         Self::UsageInterval,
+        Self::RedisUrl,
     ];
 
     /// Its name as a flag and in a settings file.
@@ -78,6 +80,7 @@ impl Key {
             Self::MetricsAddr => "metrics-addr",
             Self::MetricsToken => "metrics-token",
             Self::UsageInterval => "usage-interval",
+            Self::RedisUrl => "redis-url",
         }
     }
 

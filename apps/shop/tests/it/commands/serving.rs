@@ -122,3 +122,17 @@ async fn without_a_command_it_serves() {
     child.wait().unwrap();
     assert_eq!(health.unwrap().status(), 200);
 }
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn redis_is_refused_where_it_is_not_built_in() {
+    let place = Place::new();
+    for command in ["check", "serve", "migrate"] {
+        let url = "redis://:hunter2@localhost";
+        let refused = place.run(&[command, "--redis-url", url]).refuses(2);
+        let told = &refused.stderr;
+        assert!(told.contains("built without Redis"), "{refused:?}");
+        assert!(told.contains("--features redis"), "{refused:?}");
+        assert!(!told.contains("hunter2"), "{refused:?}");
+    }
+}
