@@ -49,7 +49,7 @@ impl Contender {
 #[derive(Debug)]
 pub(crate) struct Window {
     pub(crate) answers: Answers,
-    /// Processor time of the server process.
+    /// Processor time of the server, and of all processes that came from it.
     pub(crate) server: Duration,
     /// Processor time of all of PostgreSQL.
     pub(crate) postgres: Duration,
@@ -85,8 +85,8 @@ async fn measure(
 ) -> Result<Window, Error> {
     let sample = || {
         (
-            process::cpu(server.pid()),
-            process::cpu_of_family(cluster.postmaster()),
+            process::cpu_of_tree(server.pid()),
+            process::cpu_of_tree(cluster.postmaster()),
             process::cpu(std::process::id()),
             process::machine(),
         )
