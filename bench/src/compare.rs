@@ -10,7 +10,7 @@ use crate::{
     cluster::Cluster,
     driver::{self, Answers, Load, Script},
     process::{self, Machine},
-    report::{self, say},
+    report::{self, Report, say},
     serve::Way,
     stack::{Place, Server},
 };
@@ -143,6 +143,7 @@ pub(crate) async fn rounds(
 }
 
 pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Result<(), Error> {
+    let mut report = Report::new(plan)?;
     let databases = plan.databases.min(tenants);
     let places = [
         ("plain", None, tenants),
@@ -161,7 +162,7 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
         unreachable!("four were made");
     };
     let script = Script::new(tenants);
-    report::facts(cluster, plan).await?;
+    report.add(&report::facts(cluster, plan).await?)?;
 
     let mut contenders = vec![
         Contender::start("limit", plain, Way::Limit, plan.pool)?,
@@ -174,7 +175,10 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
         Contender::start("sqlx, as it comes", plain, Way::SqlxPinging, plan.pool)?,
     ]);
     rounds(cluster, plan, &script, tenants, &mut contenders).await?;
-    report::comparison(&format!("{tenants} tenants"), &contenders);
+    report.add(&report::comparison(
+        &format!("{tenants} tenants"),
+        &contenders,
+    ))?;
     drop(contenders);
 
     if databases == 0 {
@@ -197,9 +201,8 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
         )?,
     ];
     rounds(cluster, plan, &script, databases, &mut contenders).await?;
-    report::comparison(
+    report.add(&report::comparison(
         &format!("{databases} tenants with databases of their own"),
         &contenders,
-    );
-    Ok(())
+    ))
 }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tenantry::{OpenError, lifecycle::LifecycleError};
 
@@ -14,6 +14,11 @@ pub(crate) enum Error {
     #[error("{doing}: {source}")]
     Io {
         doing: &'static str,
+        source: std::io::Error,
+    },
+    #[error("writing {}: {source}", path.display())]
+    Write {
+        path: PathBuf,
         source: std::io::Error,
     },
     #[error("PostgreSQL: {}", .0.as_db_error().map_or_else(|| .0.to_string(), ToString::to_string))]
@@ -54,6 +59,13 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// For `map_err`: what was being done when the system refused.
     pub(crate) fn io(doing: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |source| Self::Io { doing, source }

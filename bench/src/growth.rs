@@ -8,12 +8,13 @@ use crate::{
     compare::{Contender, rounds},
     driver::Script,
     process::{self, Memory},
-    report::{self, say},
+    report::{self, Report, say},
     serve::Way,
     stack::Place,
 };
 
 pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Result<(), Error> {
+    let mut report = Report::new(plan)?;
     let mut places = [
         Place::new(cluster, "plain", None).await?,
         Place::new(cluster, "rows", Some(Isolation::Rows)).await?,
@@ -48,9 +49,8 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Resu
             });
         }
     }
-    report::facts(cluster, plan).await?;
-    report::growth(&table);
-    Ok(())
+    report.add(&report::facts(cluster, plan).await?)?;
+    report.add(&report::growth(&table))
 }
 
 /// One way of serving, among so many tenants.

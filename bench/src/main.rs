@@ -92,6 +92,9 @@ struct Plan {
     /// A setting of PostgreSQL beyond the benchmark's own, such as `max_files_per_process=20000`
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
+    /// Where the report is written as well as printed, as Markdown
+    #[arg(long, value_name = "FILE.md")]
+    output: Option<PathBuf>,
 }
 
 impl Plan {
