@@ -162,7 +162,7 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
         unreachable!("four were made");
     };
     let script = Script::new(tenants);
-    report.add(&report::facts(cluster, plan).await?)?;
+    report.facts(&report::facts(cluster, plan).await?)?;
 
     let mut contenders = vec![
         Contender::start("limit", plain, Way::Limit, plan.pool)?,
@@ -175,10 +175,7 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
         Contender::start("sqlx, as it comes", plain, Way::SqlxPinging, plan.pool)?,
     ]);
     rounds(cluster, plan, &script, tenants, &mut contenders).await?;
-    report.add(&report::comparison(
-        &format!("{tenants} tenants"),
-        &contenders,
-    ))?;
+    report.comparison(&format!("{tenants} tenants"), &contenders)?;
     drop(contenders);
 
     if databases == 0 {
@@ -201,8 +198,8 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
         )?,
     ];
     rounds(cluster, plan, &script, databases, &mut contenders).await?;
-    report.add(&report::comparison(
+    report.comparison(
         &format!("{databases} tenants with databases of their own"),
         &contenders,
-    ))
+    )
 }

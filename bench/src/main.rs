@@ -15,6 +15,7 @@ mod growth;
 mod jobs;
 mod lifecycle;
 mod neighbours;
+mod plot;
 mod process;
 mod report;
 mod serve;
@@ -22,7 +23,7 @@ mod stack;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -95,11 +96,26 @@ struct Plan {
     /// Where the report is written as well as printed, as Markdown
     #[arg(long, value_name = "FILE.md")]
     output: Option<PathBuf>,
+    /// Where the comparison is drawn, as SVG; of one number of tenants
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 impl Plan {
     fn window(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+
+    /// Ends the program if what is asked for does not go together.
+    fn check(&self) {
+        if self.tenants.len() > 1 && self.plot.is_some() {
+            Cli::command()
+                .error(
+                    ErrorKind::ArgumentConflict,
+                    "--plot draws a comparison, which is made with one number of --tenants",
+                )
+                .exit();
+        }
     }
 }
 
@@ -114,6 +130,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         // one thread asks: it must take as little as it can from those that it measures
         Command::Postgres(plan) => {
+            plan.check();
             start(&mut runtime::Builder::new_current_thread(), compare(plan))
         }
         Command::Flood(plan) => start(

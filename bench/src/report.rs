@@ -13,6 +13,7 @@ use crate::{
     cluster::Cluster,
     compare::{Contender, Window},
     growth::Step,
+    plot::{self, Bar, Chart},
 };
 
 pub(crate) fn print(text: Arguments<'_>) {
@@ -26,18 +27,21 @@ pub(crate) fn say(text: Arguments<'_>) {
     drop(writeln!(stderr(), "{text}"));
 }
 
-/// What is printed as it comes, and kept in the file that was asked for.
+/// What is printed as it comes, and kept in the files that were asked for.
 pub(crate) struct Report {
     output: Option<PathBuf>,
+    plot: Option<PathBuf>,
     text: String,
+    facts: String,
+    charts: Vec<Chart>,
 }
 
 impl Report {
     /// # Errors
     ///
-    /// If the file cannot be written, which is better known before hours of measuring.
+    /// If a file cannot be written, which is better known before hours of measuring.
     pub(crate) fn new(plan: &Plan) -> Result<Self, Error> {
-        if let Some(path) = &plan.output {
+        for path in plan.output.iter().chain(&plan.plot) {
             let mut file = fs::OpenOptions::new();
             file.create(true)
                 .append(true)
@@ -46,8 +50,32 @@ impl Report {
         }
         Ok(Self {
             output: plan.output.clone(),
+            plot: plan.plot.clone(),
             text: String::new(),
+            facts: String::new(),
+            charts: Vec::new(),
         })
+    }
+
+    /// Adds on what it is measured.
+    pub(crate) fn facts(&mut self, text: &str) -> Result<(), Error> {
+        self.facts.push_str(text);
+        self.add(text)
+    }
+
+    /// Adds the ways beside each other, as a table and as a chart.
+    pub(crate) fn comparison(
+        &mut self,
+        title: &str,
+        contenders: &[Contender],
+    ) -> Result<(), Error> {
+        self.add(&comparison(title, contenders))?;
+        self.charts.push(chart(title, contenders));
+        match &self.plot {
+            Some(path) => fs::write(path, plot::svg(&self.charts, &self.facts))
+                .map_err(|source| Error::write(path, source)),
+            None => Ok(()),
+        }
     }
 
     /// Prints it, and writes the file anew with all that there is by now.
@@ -105,7 +133,7 @@ pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<String, Erro
 }
 
 /// The ways beside each other, the first being what the others are held against.
-pub(crate) fn comparison(title: &str, contenders: &[Contender]) -> String {
+fn comparison(title: &str, contenders: &[Contender]) -> String {
     let Some(limit) = contenders.first() else {
         return String::new();
     };
@@ -148,6 +176,23 @@ pub(crate) fn comparison(title: &str, contenders: &[Contender]) -> String {
         quiet(contenders)
     );
     text
+}
+
+fn chart(title: &str, contenders: &[Contender]) -> Chart {
+    let bar = |contender: &Contender| {
+        let rates: Vec<f64> = contender.windows.iter().map(Window::per_second).collect();
+        Bar {
+            name: contender.name.clone(),
+            rate: median(&rates),
+            range: range(&rates),
+            server: of(contender, |window| window.each(window.server)),
+            postgres: of(contender, |window| window.each(window.postgres)),
+        }
+    };
+    Chart {
+        title: title.into(),
+        bars: contenders.iter().map(bar).collect(),
+    }
 }
 
 /// How much else the machine did.
