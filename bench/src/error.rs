@@ -42,6 +42,24 @@ pub(crate) enum Error {
     Policies(#[from] tenantry::policy::PolicyError),
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
+    #[error("{peer} needs `{program}`, which does not run here: {source}\nhint: {hint}")]
+    Missing {
+        peer: &'static str,
+        program: String,
+        source: std::io::Error,
+        hint: &'static str,
+    },
+    #[error(
+        "{peer} cannot be installed: `{command}` failed\n{said}\n\
+         hint: its packages come from the registry that pip or npm is set up for; without --with it is left out"
+    )]
+    Install {
+        peer: &'static str,
+        command: String,
+        said: String,
+    },
+    #[error("{who}: {source}")]
+    Asking { who: String, source: Box<Self> },
     #[error("`{0}` ended before it served")]
     Ended(String),
     #[error("a wrong answer for {tenant}: {why}\n{answer}")]
@@ -63,6 +81,14 @@ impl Error {
         Self::Write {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// For `map_err`: who was asked.
+    pub(crate) fn asking(who: &str) -> impl Fn(Self) -> Self {
+        move |source| Self::Asking {
+            who: who.into(),
+            source: Box::new(source),
         }
     }
 
