@@ -74,6 +74,8 @@ pub(crate) struct Window {
     pub(crate) answers: Answers,
     /// Processor time of the server, and of all processes that came from it.
     pub(crate) server: Duration,
+    /// Memory of the server at the end, in KiB.
+    pub(crate) memory: u64,
     /// Processor time of all of PostgreSQL.
     pub(crate) postgres: Duration,
     /// Processor time of whoever asked.
@@ -126,6 +128,7 @@ async fn measure(
     Ok(Window {
         answers,
         server: after.0.saturating_sub(before.0),
+        memory: server.memory(),
         postgres: after.1.saturating_sub(before.1),
         driver: after.2.saturating_sub(before.2),
         machine: Machine {

@@ -46,7 +46,23 @@ pub(crate) fn cpu(pid: u32) -> Duration {
 /// The processor time that a process and all that came from it have used, those that have ended
 /// too.
 pub(crate) fn cpu_of_tree(pid: u32) -> Duration {
-    let processes: Vec<(u32, Stat)> = fs::read_dir("/proc")
+    ticks(
+        tree(pid)
+            .iter()
+            .map(|(_, stat)| stat.own + stat.ended)
+            .sum(),
+    )
+}
+
+/// The memory that a process and all that came from it take, in KiB, of what they share once.
+pub(crate) fn memory_of_tree(pid: u32) -> u64 {
+    let all = tree(pid);
+    all.iter().map(|(pid, _)| memory(*pid).proportional).sum()
+}
+
+/// A process and all that came from it.
+fn tree(pid: u32) -> Vec<(u32, Stat)> {
+    let mut others: Vec<(u32, Stat)> = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
@@ -55,19 +71,13 @@ pub(crate) fn cpu_of_tree(pid: u32) -> Duration {
             Some((pid, stat(&entry.path())?))
         })
         .collect();
-    let mut left = vec![pid];
-    let mut count = 0;
-    while let Some(one) = left.pop() {
-        for (pid, stat) in &processes {
-            if *pid == one {
-                count += stat.own + stat.ended;
-            }
-            if stat.parent == one {
-                left.push(*pid);
-            }
-        }
+    let mut found: Vec<(u32, Stat)> = others.extract_if(.., |(one, _)| *one == pid).collect();
+    let mut next = 0;
+    while let Some(&(parent, _)) = found.get(next) {
+        found.extend(others.extract_if(.., |(_, stat)| stat.parent == parent));
+        next += 1;
     }
-    ticks(count)
+    found
 }
 
 /// The processor time that the whole machine has used and been refused.
@@ -156,11 +166,13 @@ mod tests {
         while cpu_of_tree(shell.id()) < TICK * 3 && begun.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(TICK);
         }
+        let memory = (memory_of_tree(shell.id()), memory(shell.id()).proportional);
         let (tree, own) = (cpu_of_tree(shell.id()), cpu(shell.id()));
         drop(shell.stdin.take());
         shell.wait().unwrap();
         assert!(tree >= TICK * 3, "{tree:?}");
         assert!(own < tree, "{own:?} of {tree:?}");
+        assert!(memory.0 > memory.1, "{memory:?}");
     }
 
     #[test]

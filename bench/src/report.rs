@@ -113,7 +113,7 @@ pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<String, Erro
         .map(|setting| format!("- `{setting}`\n"))
         .collect();
     let build = if cfg!(debug_assertions) {
-        "**debug build**, whose figures mean nothing"
+        "a debug build, whose figures mean nothing"
     } else {
         "release build"
     };
@@ -139,8 +139,8 @@ fn comparison(title: &str, contenders: &[Contender]) -> String {
     };
     let mut text = format!(
         "\n**{title}**\n\n\
-         | | requests/s | of limit (least–most) | CPU of server, µs | CPU of PostgreSQL, µs | CPU of both, to limit | p50, ms | p99, ms |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|\n"
+         | | requests/s | of limit (least–most) | CPU of server, µs | CPU of PostgreSQL, µs | CPU of both, to limit | memory of server, MiB | p50, ms | p99, ms |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
     );
     for contender in contenders {
         let ratios = pairs(contender, limit, |window, limit| {
@@ -150,13 +150,14 @@ fn comparison(title: &str, contenders: &[Contender]) -> String {
         let (least, most) = range(&ratios);
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {:.2} ({least:.2}–{most:.2}) | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
+            "| {} | {:.0} | {:.2} ({least:.2}–{most:.2}) | {:.0} | {:.0} | {:.2} | {:.0} | {:.2} | {:.2} |",
             contender.name,
             of(contender, Window::per_second),
             median(&ratios),
             of(contender, |window| window.each(window.server)),
             of(contender, |window| window.each(window.postgres)),
             median(&cpu),
+            of(contender, |window| window.memory as f64 / 1024.0),
             of(contender, |window| window
                 .answers
                 .percentile(50)

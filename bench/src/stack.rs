@@ -23,6 +23,7 @@ use crate::{
     cluster::Cluster,
     data::{self, FILL, FILL_PLAIN, PLAIN, POLICIES},
     peers::Installed,
+    process,
     serve::Way,
 };
 
@@ -175,6 +176,8 @@ impl Place {
 /// A server process.
 pub(crate) struct Server {
     child: Child,
+    /// Whether the child is none of the server's processes and only minds them.
+    is_minded: bool,
     pub(crate) address: SocketAddr,
 }
 
@@ -202,7 +205,11 @@ impl Server {
             drop(BufReader::new(out).read_line(&mut line));
         }
         match line.trim().parse() {
-            Ok(address) => Ok(Self { child, address }),
+            Ok(address) => Ok(Self {
+                child,
+                is_minded: false,
+                address,
+            }),
             Err(_) => Err(Error::Ended(way)),
         }
     }
@@ -214,7 +221,21 @@ impl Server {
         pool: usize,
     ) -> Result<Self, Error> {
         let (child, address) = peer.start(&place.url, pool).await?;
-        Ok(Self { child, address })
+        Ok(Self {
+            child,
+            is_minded: true,
+            address,
+        })
+    }
+
+    /// What its processes take of memory, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let all = process::memory_of_tree(self.pid());
+        if self.is_minded {
+            all.saturating_sub(process::memory(self.pid()).proportional)
+        } else {
+            all
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
