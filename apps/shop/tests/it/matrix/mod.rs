@@ -4,6 +4,8 @@
 //! come without being tried. A request that must not reach another tenant is also made by the
 //! tenant it belongs to, and must succeed there.
 
+mod bodies;
+mod entry;
 mod table;
 
 use std::collections::BTreeSet;
@@ -11,10 +13,13 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use tenantry::routing::{Kind, RouteInfo};
 
-use self::table::{
-    EXCEPTIONS, Entry, MATRIX, Of,
-    Who::{Anyone, Operator, SignedIn},
-    domain, import, invitation, key, product, user,
+use self::{
+    bodies::{domain, import, invitation, key, product, user},
+    entry::{
+        Entry, Of,
+        Who::{Anyone, Operator, SignedIn},
+    },
+    table::{EXCEPTIONS, MATRIX},
 };
 
 use crate::support::{
