@@ -67,6 +67,8 @@ pub struct Place<P: Program> {
     /// Its own, which ends with it.
     #[expect(dead_code, reason = "it is held, and nothing else")]
     server: Option<Postgres>,
+    /// Its database, where it is on the server of all.
+    database: Option<String>,
     program: PhantomData<P>,
 }
 
@@ -102,16 +104,20 @@ impl<P: Program> Place<P> {
     }
 
     fn with(mut setup: Setup, server: Option<Postgres>) -> Arc<Self> {
+        let mut database = None;
         if let Some(isolation) = isolation_under_test() {
             setup.isolation.get_or_insert(isolation);
-            setup
-                .database_url
-                .get_or_insert_with(|| new_database(P::NAME, Postgres::shared()));
+            if setup.database_url.is_none() {
+                let url = new_database(P::NAME, Postgres::shared());
+                database = url.rsplit('/').next().map(str::to_owned);
+                setup.database_url = Some(url);
+            }
         }
         Arc::new(Self {
             folder: tempfile::tempdir().unwrap(),
             setup,
             server,
+            database,
             program: PhantomData,
         })
     }
@@ -210,6 +216,14 @@ impl<P: Program> Place<P> {
         }
         found.sort();
         found
+    }
+}
+
+impl<P: Program> Drop for Place<P> {
+    fn drop(&mut self) {
+        if let Some(database) = &self.database {
+            Postgres::shared().drop_later(database);
+        }
     }
 }
 

@@ -232,6 +232,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.tenancy.close();
+        if let Some((database, _)) = &self.database {
+            Postgres::shared().drop_later(database);
+        }
     }
 }
 
@@ -259,4 +262,40 @@ async fn set_up(config: Config) -> Tenancy {
 
 fn valid(code: &str) -> TenantCode {
     code.parse().expect("a valid code")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Place, Postgres};
+    use crate::{migrate::Migrations, tenant::Isolation};
+
+    /// Hundreds of tests would fill the disk otherwise.
+    #[tokio::test]
+    async fn databases_go_with_their_place() {
+        let root = Postgres::shared().client("postgres").await;
+        let databases = async |home: &str| -> i64 {
+            let sql = "SELECT count(*) FROM pg_database
+                       WHERE datname = $1 OR starts_with(datname, $1 || '_t_')";
+            root.query_one(sql, &[&home]).await.unwrap().get(0)
+        };
+        let place = Place::with(Isolation::Database, Migrations::new()).await;
+        let other = Place::with(Isolation::Database, Migrations::new()).await;
+        let [of_place, of_other] = [&place, &other].map(|one| one.database.clone().unwrap().0);
+        for (one, home) in [(&place, &of_place), (&other, &of_other)] {
+            one.db("acme").await;
+            assert_eq!(databases(home).await, 2, "its home, and a tenant's");
+        }
+        drop(place);
+        for _ in 0..600 {
+            if databases(&of_place).await == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(databases(&of_place).await, 0);
+        assert_eq!(databases(&of_other).await, 2);
+        drop(other);
+    }
 }

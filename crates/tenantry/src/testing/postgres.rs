@@ -9,6 +9,7 @@ use std::{
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
@@ -33,6 +34,8 @@ pub struct Postgres {
     programs: PathBuf,
     port: u16,
     keeper: Child,
+    /// Where names of databases that nobody needs any more go.
+    dropper: OnceLock<mpsc::Sender<String>>,
 }
 
 impl Postgres {
@@ -84,6 +87,7 @@ impl Postgres {
             programs,
             port,
             keeper,
+            dropper: OnceLock::new(),
         };
         server.wait_until_ready();
         server
@@ -138,6 +142,20 @@ impl Postgres {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         panic!("{from} cannot be copied");
+    }
+
+    /// Drops a database, and those of the tenants of the deployment whose home it is, whoever is
+    /// connected: in the background, since hundreds of tests would take the disk's whole room, and
+    /// none of them has to wait for it.
+    pub fn drop_later(&self, database: &str) {
+        let dropper = self.dropper.get_or_init(|| {
+            let (sender, names) = mpsc::channel();
+            let url = self.url("postgres");
+            std::thread::spawn(move || drop_databases(&url, &names));
+            sender
+        });
+        // a server that is gone has no databases
+        drop(dropper.send(database.to_owned()));
     }
 
     /// A new, empty database for a deployment of `project`, and the URL by which a login of its own
@@ -244,6 +262,39 @@ impl Postgres {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Drops what is named, until nobody can name anything any more.
+fn drop_databases(url: &str, names: &mpsc::Receiver<String>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    runtime.block_on(async {
+        while let Ok(name) = names.recv() {
+            // a test may have stopped the server, and may start it again
+            if let Ok((client, connection)) =
+                tokio_postgres::connect(url, tokio_postgres::NoTls).await
+            {
+                let connection = tokio::spawn(connection);
+                for database in databases_of(&client, &name).await {
+                    let sql = format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)");
+                    drop(client.batch_execute(&sql).await);
+                }
+                drop(client);
+                drop(connection.await);
+            }
+        }
+    });
+}
+
+/// That database, and those that say of themselves that they are of its deployment.
+async fn databases_of(client: &tokio_postgres::Client, home: &str) -> Vec<String> {
+    let sql = "SELECT quote_ident(datname) FROM pg_database
+               WHERE datname = $1
+                  OR shobj_description(oid, 'pg_database') = 'tenantry: a tenant of ' || $1";
+    let rows = client.query(sql, &[&home]).await.unwrap_or_default();
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 /// A name that no other test has for its database.
