@@ -12,19 +12,19 @@ setup: ## Install what the tests run against: PostgreSQL, PgBouncer, Redis, Chro
 
 .PHONY: test
 test: setup ## Run every test, and the applications' with each isolation
-	$(CARGO) test --workspace --no-fail-fast --features tenantry/testing,tenantry/redis
+	$(CARGO) test --workspace --no-fail-fast --features tenantry/testing,tenantry/redis,tenantry/s3
 	@# what a browser shows, and what is no request at all, is tried on both engines and no further
 	for isolation in rows schema database; do \
 		echo "the applications' tests with $$isolation"; \
 		if [ $$isolation = rows ]; then but=; else but="-- --skip browser:: --skip bad_input::"; fi; \
 		TENANTRY_TEST_ISOLATION=$$isolation $(CARGO) test --workspace --no-fail-fast \
-			--features tenantry/testing,tenantry/redis --test it $$but || exit 1; \
+			--features tenantry/testing,tenantry/redis,tenantry/s3 --test it $$but || exit 1; \
 	done
 
 .PHONY: lint
 lint: ## Check formatting, lints and documentation; no warning is let through
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --features tenantry/testing,tenantry/redis -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features tenantry/testing,tenantry/redis,tenantry/s3 -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 .PHONY: run

@@ -15,6 +15,7 @@ pub(crate) enum Key {
     Servers,
     Connections,
     Pooler,
+    FilesUrl,
     Addr,
     Host,
     TrustProxy,
@@ -32,13 +33,14 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
         Self::Servers,
         Self::Connections,
         Self::Pooler,
+        Self::FilesUrl,
         Self::Addr,
         Self::Host,
         Self::TrustProxy,
@@ -64,6 +66,7 @@ impl Key {
             Self::Servers => "servers",
             Self::Connections => "connections",
             Self::Pooler => "pooler",
+            Self::FilesUrl => "files-url",
             Self::Addr => "addr",
             Self::Host => "host",
             Self::TrustProxy => "trust-proxy",
