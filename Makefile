@@ -1,5 +1,8 @@
 CARGO ?= cargo
 
+# One set for all that is checked and tested, so that what is built once serves again.
+FEATURES = --features tenantry/testing,tenantry/redis,tenantry/s3,shop/redis
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -12,20 +15,21 @@ setup: ## Install what the tests run against: PostgreSQL, PgBouncer, Redis, Chro
 
 .PHONY: test
 test: setup ## Run every test, and the applications' with each isolation
-	$(CARGO) test --workspace --no-fail-fast --features tenantry/testing,tenantry/redis,tenantry/s3
-	@# what a browser shows, and what is no request at all, is tried on both engines and no further
+	@# all of it, even if the first fails; what a browser shows, and what is no request at all, is
+	@# tried on both engines and no further
+	failed=0; $(CARGO) test --workspace --no-fail-fast $(FEATURES) || failed=1; \
 	for isolation in rows schema database; do \
 		echo "the applications' tests with $$isolation"; \
 		if [ $$isolation = rows ]; then but=; else but="-- --skip browser:: --skip bad_input::"; fi; \
-		TENANTRY_TEST_ISOLATION=$$isolation $(CARGO) test --workspace --no-fail-fast \
-			--features tenantry/testing,tenantry/redis,tenantry/s3 --test it $$but || exit 1; \
-	done
+		TENANTRY_TEST_ISOLATION=$$isolation $(CARGO) test --workspace --no-fail-fast $(FEATURES) \
+			--test it $$but || failed=1; \
+	done; exit $$failed
 
 .PHONY: lint
 lint: ## Check formatting, lints and documentation; no warning is let through
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --features tenantry/testing,tenantry/redis,tenantry/s3 -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(FEATURES)
 
 .PHONY: run
 run: ## Serve the example shop at http://localhost:8000, its data under ./data

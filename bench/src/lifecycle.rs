@@ -46,8 +46,9 @@ pub(crate) struct Plan {
     /// In how many turns each is done
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     turns: u16,
-    /// How many tenants are migrated at a time; by hand it is always one
-    #[arg(long, default_value = "1")]
+    /// How many tenants are migrated at a time, as `migrate` does unless told; by hand it is always
+    /// one
+    #[arg(long, default_value = "4")]
     parallel: NonZeroUsize,
     /// Where the files are; a temporary folder unless told. It is to be on a disk, not in memory
     #[arg(long)]

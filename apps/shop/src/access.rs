@@ -62,6 +62,14 @@ impl Action for DeleteProduct {
     const NAME: &'static str = "deleteProduct";
 }
 
+/// To let whoever has a link look at a product's picture.
+pub(crate) struct SharePicture;
+
+impl Action for SharePicture {
+    type On = Product;
+    const NAME: &'static str = "sharePicture";
+}
+
 /// To give somebody an account.
 pub(crate) struct CreatePerson;
 

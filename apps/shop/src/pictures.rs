@@ -11,6 +11,7 @@ use image::{
     DynamicImage, ImageDecoder, ImageError, ImageReader, Limits,
     codecs::{jpeg::JpegEncoder, png::PngEncoder},
 };
+use serde::Deserialize;
 use tenantry::{
     db::TenantDb,
     policy::{Node, Permissions},
@@ -46,9 +47,11 @@ static AT_WORK: Semaphore = Semaphore::const_new(2);
 const KINDS: &[&str] = &["image/jpeg", "image/png", "image/webp"];
 
 /// Which of a picture's files.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Size {
     /// As it was uploaded.
+    #[default]
     Original,
     /// As lists show it.
     Small,

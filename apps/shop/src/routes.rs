@@ -1,5 +1,5 @@
 use axum::http::Method;
-use tenantry::routing::{Routes, resource};
+use tenantry::routing::{Routes, files, resource};
 
 use crate::{
     AppState, api, health,
@@ -76,6 +76,8 @@ pub fn routes() -> Routes<AppState> {
         .tenant(POST, "/products/{id}/delete", pages::products::delete)
         .tenant(POST, "/products/{id}/picture", pages::products::set_picture)
         .tenant(POST, "/products/{id}/picture/delete", pages::products::remove_picture)
+        // whoever has a signed link
+        .tenant(GET, "/files/{*name}", files::signed)
         // a shop's API
         .tenant(GET, "/api/shop", api::shop::show)
         .tenant(PATCH, "/api/shop", api::shop::update)
@@ -140,5 +142,6 @@ pub fn routes() -> Routes<AppState> {
         .tenant(GET, "/api/products/{id}/picture", api::products::picture)
         .tenant(PUT, "/api/products/{id}/picture", api::products::set_picture)
         .tenant(DELETE, "/api/products/{id}/picture", api::products::remove_picture)
+        .tenant(POST, "/api/products/{id}/picture/link", api::products::link_picture)
         .tenant(GET, "/api/products/{id}/thumbnail", api::products::thumbnail)
 }

@@ -47,6 +47,10 @@ impl Context {
         if let Some(url) = &settings.database_url {
             config = config.database_url(url);
         }
+        #[cfg(feature = "redis")]
+        if let Some(url) = &settings.redis_url {
+            config = config.redis(url);
+        }
         if let Some(isolation) = settings.isolation {
             config = config.isolation(isolation);
         }

@@ -57,6 +57,9 @@ pub(crate) enum Error {
         /// What is wrong, and where.
         source: Box<toml::de::Error>,
     },
+    /// The setting names Redis, which the program was built without.
+    #[error("{0}: this program was built without Redis")]
+    NoRedis(Origin),
     /// The CSV cannot be written.
     #[error(transparent)]
     Csv(#[from] csv::Error),

@@ -43,6 +43,7 @@ impl From<&Error> for Exit {
             }
             Error::Setting { .. }
             | Error::FileStore(_)
+            | Error::NoRedis(_)
             | Error::SettingsFile { .. }
             | Error::SettingsSyntax { .. }
             | Error::LogFilter(_)

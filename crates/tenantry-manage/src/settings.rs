@@ -19,6 +19,7 @@ use tenantry::{
     scoped::mail::{SmtpServer, TenantSmtp},
     tenant::Isolation,
 };
+use url::Url;
 
 pub(crate) use self::key::{Key, Origin};
 use self::{file::File, key::Found};
@@ -106,6 +107,10 @@ pub(crate) struct Flags {
     /// How the log on stderr is written: pretty, or json, an object on each line [default: pretty]
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Settings")]
     log_format: Option<OsString>,
+    /// Redis, to keep what is cached for all processes, as redis://USER:PASSWORD@HOST:PORT/NUMBER, or
+    /// rediss:// for TLS; for programs that are built with it [default: each process keeps its own]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    redis_url: Option<OsString>,
     /// File with settings [default: {app}.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
@@ -178,6 +183,8 @@ pub(crate) struct Settings {
     pub(crate) metrics_addr: Option<String>,
     pub(crate) metrics_token: Option<MetricsToken>,
     pub(crate) usage_interval: Duration,
+    /// Where what is cached is kept; in each process where that is nowhere.
+    pub(crate) redis_url: Option<String>,
 }
 
 impl Settings {
@@ -261,6 +268,9 @@ impl Settings {
                 || Ok(Duration::from_secs(30)),
                 |found| found.parsed(usage_interval),
             )?,
+            redis_url: find(Key::RedisUrl)
+                .map(|found| redis_url(found, cfg!(feature = "redis")))
+                .transpose()?,
             keys: find(Key::Sealing).map_or(Ok(Vec::new()), |found| found.secret().parsed(keys))?,
         })
     }
@@ -308,6 +318,7 @@ impl Flags {
             Key::LogFormat => self.log_format.clone(),
             Key::MetricsAddr => self.metrics_addr.clone(),
             Key::UsageInterval => self.usage_interval.clone(),
+            Key::RedisUrl => self.redis_url.clone(),
         }
     }
 }
@@ -324,6 +335,30 @@ fn files_url(text: &str) -> Result<String, &'static str> {
     match text.starts_with("s3://") {
         true => Ok(text.into()),
         false => Err("must be a URL, as s3://bucket/prefix"),
+    }
+}
+
+/// A program that was built without Redis says so, instead of keeping what is cached for itself.
+fn redis_url(found: Found, is_built_in: bool) -> Result<String, Error> {
+    let origin = found.origin.clone();
+    let url = found.secret().parsed(|text| {
+        let is_number = |path: &str| path.parse::<u32>().is_ok();
+        let is_one = Url::parse(text).is_ok_and(|url| {
+            let number = url.path().trim_start_matches('/');
+            ["redis", "rediss"].contains(&url.scheme())
+                && url.host_str().is_some_and(|host| !host.is_empty())
+                && (number.is_empty() || is_number(number))
+        });
+        match is_one {
+            true => Ok(text.to_owned()),
+            false => {
+                Err("must be a URL, as redis://user:password@host:6379/0, or rediss:// for TLS")
+            }
+        }
+    })?;
+    match is_built_in {
+        true => Ok(url),
+        false => Err(Error::NoRedis(origin)),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod db;
 pub mod domains;
 mod failpoint;
 mod isolation;
+mod jitter;
 pub mod lifecycle;
 pub mod migrate;
 pub mod operators;

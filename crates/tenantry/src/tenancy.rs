@@ -31,7 +31,7 @@ use crate::{
     migrate::{MigrateError, Migrations},
     policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
     scoped::{
-        cache::{Cache, CentralCache, Kept, TenantCache},
+        cache::{Cache, CacheError, CentralCache, Kept, TenantCache},
         files::{FileError, FileStore, Files as FilesOf, Usage},
         jobs::Queue,
         limits::Limiter,
@@ -311,6 +311,15 @@ impl Tenancy {
         self.0.catalog.store().by_id(id).await
     }
 
+    /// The tenant as it is now, whatever its code.
+    pub(crate) async fn as_it_is_now(&self, tenant: &Tenant) -> Result<Option<Tenant>, DbError> {
+        match self.tenant(tenant.code()).await? {
+            Some(now) if now.id() == tenant.id() => Ok(Some(now)),
+            // it has another code by now, or none
+            _ => self.tenant_by_id(tenant.id()).await,
+        }
+    }
+
     /// Every tenant, whatever its status, ordered by code; read from the catalog itself. Those that
     /// are deleted [stand apart](Self::deleted).
     ///
@@ -458,6 +467,15 @@ impl Tenancy {
         Cache::central(self)
     }
 
+    /// Whether what is cached can be read and written, where it is kept in Redis; else it always can.
+    /// An application goes on without.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn reach_cache(&self) -> Result<(), CacheError> {
+        self.0.cache.reach().await
+    }
+
     /// The tenant's files.
     #[must_use]
     pub fn files(&self, tenant: &Tenant) -> FilesOf {
@@ -603,7 +621,7 @@ pub enum OpenError {
     /// The URL of what is cached is none.
     #[cfg(feature = "redis")]
     #[error(transparent)]
-    Cache(crate::scoped::cache::CacheError),
+    Cache(CacheError),
     /// The folder cannot be made.
     #[error("{}: {source}", path.display())]
     Folder {

@@ -2,84 +2,15 @@
 //! that goes away.
 #![cfg(test)]
 
-use std::{
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use tempfile::TempDir;
 use tenantry::{
     Tenancy,
     db::{DbError, TenantScope},
     scoped::cache::CacheKey,
     tenant::Isolation,
-    testing::conformance,
+    testing::{Redis, conformance},
 };
-
-struct Redis {
-    program: Child,
-    port: u16,
-    _folder: TempDir,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let folder = tempfile::tempdir().unwrap();
-        let program = Command::new(program())
-            .args([
-                "--save",
-                "",
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-            ])
-            .arg("--dir")
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "Redis does not start"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self {
-            program,
-            port,
-            _folder: folder,
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        drop(self.program.kill());
-        drop(self.program.wait());
-    }
-}
-
-fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .flat_map(|folder| ["redis-server", "valkey-server"].map(|name| folder.join(name)))
-        .find(|path| path.exists())
-        .expect("neither Redis nor Valkey was found on this machine; hint: `make setup` installs what tests need")
-}
 
 /// Those that the processes' own memory passes as well.
 #[tokio::test(flavor = "multi_thread")]

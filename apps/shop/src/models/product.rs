@@ -80,7 +80,7 @@ impl Object for Product {
     type Parent = ();
     const TYPE: &'static str = "Product";
     const READ: &'static str = "readProduct";
-    const ACTIONS: &'static [&'static str] = &["updateProduct", "deleteProduct"];
+    const ACTIONS: &'static [&'static str] = &["updateProduct", "deleteProduct", "sharePicture"];
     const ATTRIBUTES: &'static [Attribute<Self>] =
         &[Attribute::entity("added_by", "User", |product| {
             product.added_by.into()

@@ -1,5 +1,6 @@
 use serde::Serialize;
 use tenantry::{OpenError, Tenancy, Tenant, db::DbError, lifecycle::LifecycleError};
+use url::Url;
 
 use crate::{Application, Context, Error, confirm::Yes, printer};
 
@@ -58,7 +59,11 @@ pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Resul
                 if args.mend && pending.is_empty() {
                     mend(&tenancy, args.yes).await?;
                 }
-                look(&tenancy, &pending, A::NAME, args.deep).await
+                let mut findings = look(&tenancy, &pending, A::NAME, args.deep).await?;
+                if let Some(url) = &context.settings.redis_url {
+                    findings.push(look_at_cache(&tenancy, url).await);
+                }
+                Ok::<_, Error>(findings)
             }
             .await;
             tenancy.close();
@@ -167,6 +172,33 @@ async fn look(
         }));
     }
     Ok(findings)
+}
+
+/// Whether Redis is there.
+async fn look_at_cache(tenancy: &Tenancy, url: &str) -> Finding {
+    let place = without_password(url);
+    match tenancy.reach_cache().await {
+        Ok(()) => ok("cache", &format!("kept in Redis, at {place}")),
+        Err(error) => problem(
+            "cache",
+            format!("it is to be kept in Redis, at {place}: {error}"),
+            "see that Redis is there and lets us in; until then nothing is cached, and all else works"
+                .into(),
+        ),
+    }
+}
+
+fn without_password(url: &str) -> String {
+    // one that cannot be read is not told: who knows what of it is the password
+    let Ok(url) = Url::parse(url) else {
+        return "the URL that was given".into();
+    };
+    let host = url.host_str().unwrap_or_default();
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
 /// What is wrong with a tenant's settings and plan.

@@ -31,6 +31,10 @@ impl Error {
             Self::FileStore(_) => {
                 format!("`{app} --help` tells of --files-url, and which variables go with it")
             }
+            Self::NoRedis(_) => format!(
+                "`cargo build --features redis` builds {app} with it; without that setting each process \
+                 keeps its own cache"
+            ),
             Self::NeedsRoles(_) => "or use a login that may create roles, once".into(),
             Self::Unsafe(_) => {
                 format!("mend each, then `{app} check`; --profile development only warns")

@@ -41,6 +41,7 @@ struct Entries {
     metrics_addr: Option<String>,
     metrics_token: Option<String>,
     usage_interval: Option<String>,
+    redis_url: Option<String>,
 }
 
 impl File {
@@ -95,6 +96,7 @@ impl File {
             Key::MetricsAddr => self.entries.metrics_addr.as_ref(),
             Key::MetricsToken => self.entries.metrics_token.as_ref(),
             Key::UsageInterval => self.entries.usage_interval.as_ref(),
+            Key::RedisUrl => self.entries.redis_url.as_ref(),
         }
     }
 }

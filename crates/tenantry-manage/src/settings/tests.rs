@@ -1,6 +1,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::exit::Exit;
 
 #[derive(clap::Parser)]
 struct Line {
@@ -44,6 +45,7 @@ fn without_anything_the_defaults_hold() {
         metrics_addr: None,
         metrics_token: None,
         usage_interval: Duration::from_secs(30),
+        redis_url: None,
     };
     assert_eq!(gather(&[], &[], "").unwrap(), expected);
 }
@@ -120,6 +122,43 @@ fn hosts_and_addresses() {
     }
     for bad in ["", ":80", "localhost", "a:", "a:99999", "a:-1"] {
         assert!(addr(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn redis_is_named_by_a_url_and_refused_where_it_is_not_built_in() {
+    let read = |text: &str, is_built_in| {
+        let origin = Origin::Environment("SHOP_REDIS_URL".into());
+        redis_url(Found::new(text, origin), is_built_in)
+    };
+    for good in [
+        "redis://localhost",
+        "redis://127.0.0.1:6379/2",
+        "redis://:password@cache.example/",
+        "rediss://user:password@[::1]:6380/0",
+    ] {
+        assert_eq!(read(good, true).unwrap(), good);
+        let refused = read(good, false).unwrap_err();
+        assert!(matches!(refused, Error::NoRedis(_)), "{refused}");
+        assert_eq!(Exit::from(&refused), Exit::Usage);
+        let (told, hint) = (refused.to_string(), refused.hint("shop").unwrap());
+        assert!(
+            told.starts_with("SHOP_REDIS_URL") && !told.contains("password"),
+            "{told}"
+        );
+        assert!(hint.contains("--features redis"), "{hint}");
+    }
+    for bad in [
+        "",
+        "localhost:6379",
+        "http://user:hunter2@localhost",
+        "redis://",
+        "redis://user:hunter2@host/some/path",
+        "redis:///2",
+    ] {
+        let refused = read(bad, true).unwrap_err();
+        assert!(matches!(refused, Error::Setting { .. }), "{bad}: {refused}");
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     central::Central,
     db::{
         DbError,
-        postgres::{Server, server::OwnerConn, translate},
+        postgres::{Server, owners::OwnerConn, translate},
     },
     tenancy::Inner,
     tenant::TenantId,

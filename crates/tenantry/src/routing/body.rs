@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::{
     body::Body,
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -24,7 +25,8 @@ pub(super) const DRAINED: usize = 32 << 20;
 /// A JSON body, of a request or of a response.
 ///
 /// A request is refused with 415 when its type is not JSON, 413 above 1 MiB, 400 when it is
-/// malformed, and 422 with the field when it is not what `T` wants.
+/// malformed, and 422 with the field when it is not what `T` wants. As an `Option` it is none where the
+/// request has no body.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
 
@@ -35,6 +37,19 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         require_json(request.headers())?;
         let bytes = read(request.into_body()).await?;
         from_json(&bytes).map(Self)
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(None);
+        }
+        <Self as FromRequest<S>>::from_request(request, state)
+            .await
+            .map(Some)
     }
 }
 

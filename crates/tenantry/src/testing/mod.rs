@@ -22,6 +22,7 @@ mod leaks;
 mod names;
 mod place;
 mod postgres;
+mod redis;
 mod smtp;
 
 pub use certificate::SelfSigned;
@@ -29,4 +30,5 @@ pub use leaks::files_with;
 pub use names::NameServer;
 pub use place::{FilesElsewhere, Place};
 pub use postgres::Postgres;
+pub use redis::Redis;
 pub use smtp::{Received, SmtpRules, SmtpSink};

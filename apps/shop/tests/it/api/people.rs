@@ -448,6 +448,8 @@ async fn an_operator_stands_in_for_a_user_and_all_can_read_it() {
         .await
         .problem(403, "forbidden");
     let path = format!("/api/users/{}", shop.owner.id);
+    let spade = shop.stock("Spade", &unique("S"), "1").await;
+    let picture = format!("/api/products/{}/picture/link", text(&spade["id"]));
     for (method, path, body) in [
         (
             "POST",
@@ -472,6 +474,7 @@ async fn an_operator_stands_in_for_a_user_and_all_can_read_it() {
         ),
         ("PATCH", &path, json!({ "password": "quite another one" })),
         ("PATCH", &path, json!({ "email": "eve@example.com" })),
+        ("POST", &picture, json!({})),
     ] {
         let refused = by_api.send(method, path, Payload::Json(body)).await;
         refused.problem(403, "forbidden");

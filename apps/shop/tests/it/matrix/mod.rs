@@ -136,7 +136,9 @@ impl Neighbours {
                     mark: self.ours.id.clone(),
                 };
             }
-            Of::Product | Of::Pictured => ("/api/products", product(&self.ours, word)),
+            Of::Product | Of::Pictured | Of::PictureLink => {
+                ("/api/products", product(&self.ours, word))
+            }
             Of::Import => ("/api/products/import", import(&self.ours, word, "")),
             Of::User => ("/api/users", user(&self.ours, word)),
             Of::Key => ("/api/keys", key(&self.ours, word)),
@@ -155,7 +157,7 @@ impl Neighbours {
             })
             .await;
         }
-        if of == Of::Pictured {
+        if matches!(of, Of::Pictured | Of::PictureLink) {
             let path = format!("{path}/{}/picture", text(&made["id"]));
             we.raw("PUT", &path, "image/png", png(3, 2)).await.is(200);
         }
@@ -170,6 +172,12 @@ impl Neighbours {
             Of::Claim | Of::Domain => text(&made["host"]),
             Of::InvitationLink => link_in_mail(&self.ours, &format!("{word}@example.com")).await,
             Of::Mail => mail_with(&self.ours, &format!("{word}@example.com")).await,
+            Of::PictureLink => {
+                let path = format!("{path}/{}/picture/link", text(&made["id"]));
+                let link = we.send("POST", &path, Payload::Nothing).await.is(201);
+                let url = text(&link.json()["url"]);
+                url.split_once("/files/").unwrap().1.to_owned()
+            }
             _ => text(&made["id"]),
         };
         Object {

@@ -41,6 +41,8 @@ pub(super) enum Of {
     EmailLink,
     StandInLink,
     Refresh,
+    /// A signed link to a picture: its path below `/files/`, with the query.
+    PictureLink,
 }
 
 impl Of {
@@ -60,6 +62,12 @@ impl Of {
     pub(super) fn missing(self) -> String {
         if self.is_secret() {
             format!("tnl_{}", "x".repeat(43))
+        } else if self == Self::PictureLink {
+            let id = uuid::Uuid::now_v7();
+            format!(
+                "products/{id}/{id}/original?expires=4102444800&signature={}",
+                "x".repeat(43)
+            )
         } else if matches!(self, Self::Claim | Self::Domain) {
             format!("{}.example", uuid::Uuid::now_v7())
         } else {
@@ -71,6 +79,8 @@ impl Of {
     pub(super) fn refusal(self) -> (u16, &'static str) {
         if self.is_secret() {
             (401, "invalid-token")
+        } else if self == Self::PictureLink {
+            (403, "invalid-link")
         } else {
             (404, "not-found")
         }
@@ -706,6 +716,22 @@ pub(super) const MATRIX: &[Entry] = &[
         200,
     ),
     tenant(
+        "POST",
+        "/api/products/{id}/picture/link",
+        SignedIn,
+        Of::Pictured,
+        nothing,
+        201,
+    ),
+    tenant(
+        "GET",
+        "/files/{*name}",
+        Anyone,
+        Of::PictureLink,
+        nothing,
+        200,
+    ),
+    tenant(
         "GET",
         "/api/products/{id}/thumbnail",
         Anyone,
@@ -994,7 +1020,11 @@ impl Entry {
         client
             .send(
                 self.method,
-                &self.path.replace("{id}", id).replace("{host}", id),
+                &self
+                    .path
+                    .replace("{id}", id)
+                    .replace("{host}", id)
+                    .replace("{*name}", id),
                 body,
             )
             .await

@@ -25,7 +25,7 @@ backup, say.
 
 Examples:
   {app} migrate --plan
-  {app} migrate --all --parallel 4 --canary 5 --keep-going
+  {app} migrate --all --parallel 8 --canary 5 --keep-going
   {app} migrate --tenant acme --tenant 'eu-*' --exclude eu-zoo
   {app} migrate --failed                          once what made them fail is mended")]
 pub(crate) struct Args {
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long)]
     keep_going: bool,
     /// How many tenants to migrate at a time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     parallel: u8,
     /// Migrate so many tenants first, and the others only if none of them fails
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]

@@ -83,6 +83,9 @@ pub(super) async fn ready_to_work(context: &Context, config: Config) -> Result<T
             warn_of_unsafe(&tenancy).await?;
         }
     }
+    if let Err(error) = tenancy.reach_cache().await {
+        tracing::warn!(%error, "until it can be reached, nothing is cached");
+    }
     Ok(tenancy)
 }
 

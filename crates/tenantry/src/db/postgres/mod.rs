@@ -7,6 +7,7 @@
 mod constraints;
 mod error;
 mod lex;
+pub(crate) mod owners;
 mod rewrite;
 pub(crate) mod scope;
 pub(crate) mod server;

@@ -30,6 +30,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{
     constraints::Constraints,
     error::translate,
+    owners::{OwnerConn, Owners},
     scope,
     statements::Statements,
     tls::{self, Check},
@@ -99,26 +100,8 @@ pub(crate) struct Server {
     /// By which scopes prefer connections.
     preference: RandomState,
     constraints: Constraints,
-    owners: Arc<Mutex<Owners>>,
+    owners: Owners,
 }
-
-/// Connections of the library's own that are kept while much is done with them, each to the
-/// database that the URL names.
-#[derive(Default)]
-struct Owners {
-    idle: Vec<Client>,
-    /// How many pieces of much work are under way.
-    wanted: usize,
-    /// Whether somebody will close those that nobody wanted again.
-    lingering: bool,
-    closed: bool,
-}
-
-/// How many of them are kept; how many after much work has ended, and for how long: often it is only a
-/// part of more.
-const MOST_OWNERS: usize = 16;
-const LINGERING_OWNERS: usize = 2;
-const LINGER: Duration = Duration::from_secs(2);
 
 /// The connections that nobody uses, the one idle for longest first, and how many of each database
 /// are on loan.
@@ -211,7 +194,7 @@ impl Server {
             returned: Notify::new(),
             preference: RandomState::new(),
             constraints: Constraints::default(),
-            owners: Arc::default(),
+            owners: Owners::default(),
             options,
         }))
     }
@@ -274,9 +257,7 @@ impl Server {
         self.turns.close();
         self.closed.send_replace(true);
         self.pool().idle.clear();
-        let mut owners = lock(&self.owners);
-        owners.closed = true;
-        owners.idle.clear();
+        self.owners.close();
     }
 
     /// Waits until it is closed.
@@ -451,100 +432,21 @@ impl Server {
     /// A connection for the library's own work as the owner of tables. It is opened for that, and
     /// closed after it, unless [much](Self::keep_owners) is to be done.
     pub(crate) async fn owner(&self, database: &str) -> Result<OwnerConn, DbError> {
-        let kept = if *database == *self.home {
-            let mut owners = lock(&self.owners);
-            owners.idle.retain(|client| !client.is_closed());
-            owners.idle.pop()
-        } else {
-            None
-        };
-        Ok(OwnerConn {
-            client: match kept {
-                Some(client) => client,
-                None => self.connect(database).await?,
-            },
-            home: *database == *self.home,
-            owners: self.owners.clone(),
-        })
+        let home = *database == *self.home;
+        let kept = home.then(|| self.owners.take()).flatten();
+        match kept {
+            Some(kept) => Ok(kept),
+            None => Ok(self.owners.lend(self.connect(database).await?, home)),
+        }
     }
 
     /// Keeps such connections from now on, until as many ends are told and a little longer.
     pub(crate) fn keep_owners(&self, keep: bool) {
-        let mut owners = lock(&self.owners);
-        if keep {
-            owners.wanted += 1;
-            return;
-        }
-        owners.wanted = owners.wanted.saturating_sub(1);
-        if owners.wanted > 0 {
-            return;
-        }
-        owners.idle.truncate(LINGERING_OWNERS);
-        if owners.lingering {
-            return;
-        }
-        match Handle::try_current() {
-            Err(_) => owners.idle.clear(),
-            Ok(runtime) => {
-                owners.lingering = true;
-                let all = Arc::downgrade(&self.owners);
-                drop(runtime.spawn(async move {
-                    tokio::time::sleep(LINGER).await;
-                    if let Some(all) = all.upgrade() {
-                        let mut owners = lock(&all);
-                        owners.lingering = false;
-                        if owners.wanted == 0 {
-                            owners.idle.clear();
-                        }
-                    }
-                }));
-            }
-        }
+        self.owners.keep(keep);
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
-        lock(&self.pool)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A connection of the library's own. Dropped, it is closed, with the transaction that is open on it.
-pub(crate) struct OwnerConn {
-    client: Client,
-    home: bool,
-    owners: Arc<Mutex<Owners>>,
-}
-
-impl std::ops::Deref for OwnerConn {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.client
-    }
-}
-
-impl OwnerConn {
-    /// Gives it back after its transaction has ended.
-    pub(crate) fn ended(self) {
-        let mut owners = lock(&self.owners);
-        let room = match owners.wanted {
-            0 if owners.lingering => LINGERING_OWNERS,
-            0 => 0,
-            _ => MOST_OWNERS,
-        };
-        if self.home && owners.idle.len() < room && !owners.closed {
-            owners.idle.push(self.client);
-        }
-    }
-
-    /// Ends its transaction without effect, and gives it back.
-    pub(crate) async fn roll_back(self) {
-        if self.client.batch_execute("ROLLBACK").await.is_ok() {
-            self.ended();
-        }
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

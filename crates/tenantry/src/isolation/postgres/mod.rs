@@ -23,7 +23,7 @@ use tokio_postgres::{
 
 use crate::db::{
     DbError,
-    postgres::{Server, scope, server::OwnerConn, translate},
+    postgres::{Server, owners::OwnerConn, scope, translate},
 };
 
 /// A connection of the library's own, in a transaction as the owner of a schema's tables.

@@ -38,6 +38,7 @@ pub use socket::{Gone, Heard, OpenSocket, Socket};
 
 use super::{Problem, auth, dispatch::Resolved};
 use crate::{
+    jitter::jittered,
     scoped::live::{self, LiveError, Signal, Subscription},
     tenant::Tenant,
 };
@@ -151,15 +152,9 @@ impl Sent {
 fn as_sse(sent: &Sent) -> sse::Event {
     let event = sse::Event::default().event(sent.topic()).data(sent.data());
     match sent {
-        Sent::Ready => event.retry(BACK + BACK_SPREAD.mul_f64(random())),
+        Sent::Ready => event.retry(jittered(BACK..BACK + BACK_SPREAD)),
         Sent::Event(_) | Sent::Missed => event,
     }
-}
-
-/// From 0 to 1.
-fn random() -> f64 {
-    let bits = getrandom::u32().unwrap_or(u32::MAX / 2);
-    f64::from(bits) / f64::from(u32::MAX)
 }
 
 /// Somebody who listens over HTTP.

@@ -201,6 +201,15 @@ impl Kept {
         Ok(())
     }
 
+    /// Whether it is there to be read and written.
+    pub(crate) async fn reach(&self) -> Result<(), CacheError> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            return redis.reach().await;
+        }
+        Ok(())
+    }
+
     /// The tenant is gone.
     pub(crate) async fn forget(&self, id: TenantId) {
         if let Err(error) = self.clear(Some(id)).await {

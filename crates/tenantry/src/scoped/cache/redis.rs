@@ -92,6 +92,14 @@ impl Redis {
             .map_err(failed)
     }
 
+    /// Writes and reads what is nobody's, as an application does it.
+    pub(super) async fn reach(&self) -> Result<(), CacheError> {
+        let key = "reached";
+        let (time, _) = self.get(None, key).await?;
+        self.put(None, &time, key, b"", Duration::from_secs(1))
+            .await
+    }
+
     pub(super) async fn remove(
         &self,
         scope: Option<TenantId>,

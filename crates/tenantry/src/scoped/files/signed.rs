@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use chrono::{SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
@@ -32,6 +32,12 @@ impl Signature {
     #[must_use]
     pub fn query(&self) -> String {
         format!("expires={}&signature={}", self.expires, self.signature)
+    }
+
+    /// The moment from which it is good no more.
+    #[must_use]
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.expires, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }
 

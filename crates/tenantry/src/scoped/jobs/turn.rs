@@ -27,6 +27,7 @@ use super::{
 use crate::{
     Tenancy, Tenant,
     db::{DbError, Quantity, TenantDb},
+    jitter::jittered,
     tenant::{TenantId, TenantStatus},
 };
 
@@ -228,7 +229,7 @@ async fn settle(
         .one()
         .await?;
     let now = Utc::now();
-    let anyway = now + jittered(shared.sweep);
+    let anyway = now + jittered(shared.sweep.mul_f64(0.75)..shared.sweep);
     let next = [queued, running, next_tick].into_iter().flatten().min();
     let next = next.map_or(anyway, |next| next.min(anyway));
     if next <= now {
@@ -242,17 +243,6 @@ async fn settle(
     // nothing was written; what counts is that the lock was held until now
     tx.rollback().await?;
     Ok(Turn::Idle)
-}
-
-/// From three quarters to all of it, so that those who begin together do not stay together.
-fn jittered(time: Duration) -> Duration {
-    time.mul_f64(0.75 + 0.25 * random())
-}
-
-/// From 0 to 1.
-fn random() -> f64 {
-    let bits = getrandom::u32().unwrap_or(u32::MAX / 2);
-    f64::from(bits) / f64::from(u32::MAX)
 }
 
 async fn take_next(
@@ -468,13 +458,8 @@ async fn is_active(shared: &Shared, tenant: &Tenant) -> bool {
             && now.status() == TenantStatus::Active
             && now.placement() == tenant.placement()
     };
-    match shared.tenancy.tenant(tenant.code()).await {
-        Ok(Some(now)) if now.id() == tenant.id() => is_it(&now),
-        // it has another code by now, or none
-        Ok(_) => {
-            let now = shared.tenancy.0.catalog.store().by_id(tenant.id()).await;
-            now.is_ok_and(|now| now.is_some_and(|now| is_it(&now)))
-        }
+    match shared.tenancy.as_it_is_now(tenant).await {
+        Ok(now) => now.is_some_and(|now| is_it(&now)),
         // who cannot be asked says nothing against it
         Err(_) => true,
     }
@@ -509,7 +494,8 @@ fn failed(error: &JobError, taken: &Taken, handler: &Handler) -> How {
     if !error.again || taken.attempt >= taken.max_attempts {
         return How::Dead { error: text };
     }
-    let wait = (handler.backoff)(taken.attempt).mul_f64(0.5 + random());
+    let wait = (handler.backoff)(taken.attempt);
+    let wait = jittered(wait.mul_f64(0.5)..wait.mul_f64(1.5));
     How::Again {
         error: text,
         at: Utc::now() + wait,

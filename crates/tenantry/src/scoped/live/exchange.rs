@@ -13,7 +13,7 @@ use crate::{
     central::Central,
     db::{DbError, Event},
     tenancy::Inner,
-    tenant::{Tenant, TenantId, TenantStatus},
+    tenant::{TenantId, TenantStatus},
 };
 
 /// How long events are gathered before they are written together: on a server, and in a file, where
@@ -185,7 +185,7 @@ async fn guard(tenancy: Weak<Inner>) {
         };
         let tenancy = Tenancy(inner);
         for (number, tenant) in tenancy.0.live.tenants() {
-            match now(&tenancy, &tenant).await {
+            match tenancy.as_it_is_now(&tenant).await {
                 Ok(Some(now)) if now.status() == TenantStatus::Active => {
                     tenancy.0.live.seen(number, now);
                 }
@@ -199,14 +199,5 @@ async fn guard(tenancy: Weak<Inner>) {
         if tenancy.0.is_closed() {
             return;
         }
-    }
-}
-
-/// The tenant as it is now, whatever its code.
-async fn now(tenancy: &Tenancy, tenant: &Tenant) -> Result<Option<Tenant>, DbError> {
-    match tenancy.tenant(tenant.code()).await? {
-        Some(now) if now.id() == tenant.id() => Ok(Some(now)),
-        // it has another code by now, or none
-        _ => tenancy.0.catalog.store().by_id(tenant.id()).await,
     }
 }

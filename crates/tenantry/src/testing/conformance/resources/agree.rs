@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::{
-    super::Place,
+    super::{Place, list},
     model::{Paper, Section, policies},
 };
 use crate::{
@@ -14,6 +14,8 @@ use crate::{
     resources::{Wanted, page},
     tenant::Tenant,
 };
+
+list! { "resources": a_list_shows_what_a_look_would }
 
 /// Numbers that look random, the same each time: [SplitMix64](https://prng.di.unimi.it/splitmix64.c).
 struct Dice(u64);
@@ -234,7 +236,7 @@ async fn compare(
     (shown, hidden)
 }
 
-pub(super) async fn a_list_shows_what_a_look_would(place: Place) {
+async fn a_list_shows_what_a_look_would(place: Place) {
     let (tenant, db): (Tenant, _) = (place.tenant("acme").await, place.db("acme").await);
     let mut dice = Dice(2026);
     let people = [Uuid::now_v7(), Uuid::now_v7()];

@@ -1,133 +1,9 @@
-//! Settings, secrets and plans: what holds, who sees it, and where it goes.
+//! What a tenant has said: seen everywhere at once, by itself alone, and taken along.
 
-use std::{io::Read, time::Duration};
-
-use axum::{
-    Router,
-    body::Body,
-    http::{Method, Request, StatusCode},
-};
-use http_body_util::BodyExt;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tower::ServiceExt;
-
-use super::{Place, list, soon};
-use crate::{
-    Config, Tenancy, Tenant,
-    lifecycle::{Exporting, GRACE, LifecycleError},
-    routing::{self, Feature, Has, Json, Resolvers, Routes, Setting},
-    scoped::settings::{FieldErrors, Fields, KeyError, Secret, Settings, SettingsError},
-    tenant::{Isolation, Placement, Plan, TenantCode},
-};
+use super::*;
 
 list! { "settings":
-    defaults_hold_until_something_is_said, another_process_sees_a_change_within_a_second,
-    each_tenant_has_its_own, two_who_write_lose_nothing, what_is_out_of_date_is_refused,
-    a_document_is_merged_in, what_another_version_wrote_stays, what_is_broken_is_refused,
-    a_secret_is_sealed_and_never_shown, a_secret_that_is_not_named_is_not_kept,
-    a_sealed_secret_opens_for_its_tenant_alone, an_extractor_gives_the_tenants_own,
-    kept_by_rename_delete_and_move, a_clone_has_them_without_secrets,
-    exported_and_imported_without_secrets, backed_up_and_restored, erased_and_certified,
-    keys_are_rotated, plans_limit_and_give,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Shipping {
-    days: u32,
-    note: Option<String>,
-    token: Option<Secret>,
-    zones: Vec<String>,
-    extra: Value,
-}
-
-impl Default for Shipping {
-    fn default() -> Self {
-        Self {
-            days: 3,
-            note: None,
-            token: None,
-            zones: vec!["EU".into()],
-            extra: json!({}),
-        }
-    }
-}
-
-impl Settings for Shipping {
-    const NAME: &'static str = "shipping";
-
-    fn secrets(&self) -> Vec<(&'static str, Option<&Secret>)> {
-        vec![("token", self.token.as_ref())]
-    }
-
-    fn validate(&self) -> Result<(), FieldErrors> {
-        match self.days {
-            0 => Err([("days".into(), vec!["must be 1 or more".into()])].into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Has a secret, and does not say so.
-#[derive(Default, Serialize, Deserialize)]
-struct Careless {
-    password: Option<Secret>,
-}
-
-impl Settings for Careless {
-    const NAME: &'static str = "careless";
-}
-
-const TOKEN: &str = "hunter2-in-clear";
-
-fn with(config: Config) -> Config {
-    config.settings::<Shipping>().settings::<Careless>()
-}
-
-async fn registered(mut place: Place) -> Place {
-    let config = with(place.config());
-    place.reopen_as(config).await;
-    place
-}
-
-fn fields(value: Value) -> Fields {
-    value.as_object().unwrap().clone()
-}
-
-async fn shipping(tenancy: &Tenancy, tenant: &Tenant) -> Shipping {
-    tenancy.settings(tenant).get().await.unwrap()
-}
-
-async fn days(tenancy: &Tenancy, tenant: &Tenant) -> u32 {
-    shipping(tenancy, tenant).await.days
-}
-
-async fn say(tenancy: &Tenancy, tenant: &Tenant, value: Value) {
-    let settings = tenancy.settings(tenant);
-    settings.patch("shipping", fields(value)).await.unwrap();
-}
-
-/// With a field of each kind that was said.
-async fn with_a_token(place: &Place, code: &str) -> Tenant {
-    let tenant = place.tenant(code).await;
-    say(
-        place.tenancy(),
-        &tenant,
-        json!({ "days": 9, "token": TOKEN }),
-    )
-    .await;
-    tenant
-}
-
-async fn found(tenancy: &Tenancy, code: &str) -> Tenant {
-    let code: TenantCode = code.parse().unwrap();
-    tenancy.tenant(&code).await.unwrap().unwrap()
-}
-
-/// What the catalog has of a tenant.
-async fn kept(tenancy: &Tenancy, tenant: &Tenant) -> Value {
-    let all = tenancy.0.catalog.store().settings_of(tenant.id()).await;
-    json!(all.unwrap())
+    defaults_hold_until_something_is_said, another_process_sees_a_change_within_a_second, each_tenant_has_its_own, two_who_write_lose_nothing, what_is_out_of_date_is_refused, a_document_is_merged_in, what_another_version_wrote_stays, what_is_broken_is_refused, an_extractor_gives_the_tenants_own, kept_by_rename_delete_and_move, backed_up_and_restored, erased_and_certified, plans_limit_and_give,
 }
 
 async fn defaults_hold_until_something_is_said(place: Place) {
@@ -309,18 +185,6 @@ async fn a_document_is_merged_in(place: Place) {
     assert_eq!(shipping(tenancy, &acme).await.token, None);
 }
 
-/// Writes what the program would not.
-async fn force(tenancy: &Tenancy, tenant: &Tenant, value: Value) {
-    let store = tenancy.0.catalog.store();
-    store.remove_setting(tenant.id(), "shipping").await.unwrap();
-    let text = value.to_string();
-    let put = store
-        .put_setting(tenant.id(), "shipping", &text, None)
-        .await;
-    assert!(put.unwrap().is_some());
-    tenancy.0.catalog.forget_settings(tenant.id());
-}
-
 async fn what_another_version_wrote_stays(place: Place) {
     let place = registered(place).await;
     let acme = place.tenant("acme").await;
@@ -360,144 +224,6 @@ async fn what_is_broken_is_refused(place: Place) {
         say(tenancy, &acme, json!({ "days": 2 })).await;
         assert_eq!(days(tenancy, &acme).await, 2, "it is mended");
     }
-}
-
-async fn a_secret_is_sealed_and_never_shown(place: Place) {
-    let place = registered(place).await;
-    let acme = with_a_token(&place, "acme").await;
-    let tenancy = place.tenancy();
-    let said = kept(tenancy, &acme).await.to_string();
-    assert!(
-        said.contains("\"$sealed\":\"v1:") && !said.contains(TOKEN),
-        "{said}"
-    );
-    let value = shipping(tenancy, &acme).await;
-    let token = value.token.as_ref().unwrap();
-    assert_eq!(token.expose(), TOKEN, "who may, can read it");
-    let shown = tenancy.settings(&acme).shown().await.unwrap();
-    for text in [
-        format!("{value:?} {token} {token:?} {shown:?}"),
-        json!(value).to_string(),
-        format!("{tenancy:?} {:?}", tenancy.settings(&acme)),
-    ] {
-        assert!(!text.contains(TOKEN), "{text}");
-    }
-    // nor is it in what is said of a value that is wrong
-    let wrong = json!({ "token": [TOKEN] });
-    let refused = tenancy
-        .settings(&acme)
-        .patch("shipping", fields(wrong))
-        .await;
-    let refused = refused.unwrap_err().to_string();
-    assert!(
-        refused.contains("token") && !refused.contains(TOKEN),
-        "{refused}"
-    );
-    // the same again is no reason to seal it anew
-    tenancy.settings(&acme).set(&value).await.unwrap();
-    assert_eq!(kept(tenancy, &acme).await.to_string(), said);
-    // nor is it anywhere on the disk, where this machine keeps it
-    let finder = |text: &str| super::super::files_with(place.folder(), text.as_bytes());
-    let marker = place.folder().join("planted");
-    std::fs::write(&marker, format!("x{TOKEN}x")).unwrap();
-    assert_eq!(
-        finder(TOKEN),
-        [marker],
-        "what looks finds what is there, and no more"
-    );
-}
-
-async fn a_secret_that_is_not_named_is_not_kept(place: Place) {
-    let place = registered(place).await;
-    let acme = place.tenant("acme").await;
-    let settings = place.tenancy().settings(&acme);
-    let careless = Careless {
-        password: Some(Secret::new(TOKEN)),
-    };
-    let refused = settings.set(&careless).await;
-    assert!(
-        matches!(refused, Err(SettingsError::Unnamed { .. })),
-        "{refused:?}"
-    );
-    let patch = fields(json!({ "password": TOKEN }));
-    let refused = settings.patch("careless", patch).await;
-    assert!(
-        matches!(refused, Err(SettingsError::Unnamed { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(kept(place.tenancy(), &acme).await, json!({}));
-}
-
-async fn a_sealed_secret_opens_for_its_tenant_alone(place: Place) {
-    let place = registered(place).await;
-    let acme = with_a_token(&place, "acme").await;
-    let globex = place.tenant("globex").await;
-    let tenancy = place.tenancy();
-    let sealed = kept(tenancy, &acme).await["shipping"].clone();
-    force(tenancy, &globex, sealed.clone()).await;
-    let read: Result<Shipping, _> = tenancy.settings(&globex).get().await;
-    let is_forged = matches!(
-        &read,
-        Err(SettingsError::Secret {
-            source: KeyError::Forged,
-            ..
-        })
-    );
-    assert!(is_forged, "{read:?}");
-    let shown = tenancy.settings(&globex).shown().await.unwrap();
-    assert!(!format!("{shown:?}").contains(TOKEN), "{shown:?}");
-    // nor in another field of the same tenant
-    force(tenancy, &acme, json!({ "note": sealed["token"] })).await;
-    let read: Result<Shipping, _> = tenancy.settings(&acme).get().await;
-    assert!(
-        matches!(read, Err(SettingsError::Secret { .. })),
-        "{read:?}"
-    );
-    force(tenancy, &acme, sealed).await;
-    assert_eq!(
-        shipping(tenancy, &acme).await.token,
-        Some(Secret::new(TOKEN)),
-        "it opens where it was"
-    );
-    // who cannot be read can be told anew
-    say(tenancy, &globex, json!({ "token": "another" })).await;
-    assert_eq!(
-        shipping(tenancy, &globex).await.token,
-        Some(Secret::new("another"))
-    );
-}
-
-struct Import;
-
-impl Feature for Import {
-    const NAME: &'static str = "import";
-}
-
-async fn show(Setting(all): Setting<Shipping>) -> Json<Shipping> {
-    Json(all)
-}
-
-async fn add(plan: Plan) -> routing::Result<()> {
-    Ok(plan.check("products", 3)?)
-}
-
-async fn import(_: Has<Import>) {}
-
-fn app(tenancy: &Tenancy) -> Router {
-    Routes::new()
-        .tenant(Method::GET, "/shipping", show)
-        .tenant(Method::POST, "/products", add)
-        .tenant(Method::POST, "/import", import)
-        .into_router(tenancy.clone(), Resolvers::new().header("Tenant-Code"), ())
-}
-
-async fn ask(app: &Router, code: &str, method: Method, path: &str) -> (StatusCode, Value) {
-    let request = Request::builder().method(method).uri(path);
-    let request = request.header("Tenant-Code", code).body(Body::empty());
-    let answer = app.clone().oneshot(request.unwrap()).await.unwrap();
-    let status = answer.status();
-    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&bytes).unwrap_or_default())
 }
 
 async fn an_extractor_gives_the_tenants_own(place: Place) {
@@ -552,48 +278,6 @@ async fn kept_by_rename_delete_and_move(place: Place) {
     }
 }
 
-async fn a_clone_has_them_without_secrets(place: Place) {
-    let place = registered(place).await;
-    let acme = with_a_token(&place, "acme").await;
-    let tenancy = place.tenancy();
-    let clone = tenancy.clone_tenant(&acme, place.new_tenant("clone")).await;
-    let clone = clone.unwrap();
-    let theirs = shipping(tenancy, &clone).await;
-    assert_eq!((theirs.days, theirs.token), (9, None));
-    say(tenancy, &clone, json!({ "days": 1 })).await;
-    let ours = shipping(tenancy, &acme).await;
-    assert_eq!((ours.days, ours.token), (9, Some(Secret::new(TOKEN))));
-}
-
-async fn exported_and_imported_without_secrets(place: Place) {
-    let place = registered(place).await;
-    let acme = with_a_token(&place, "acme").await;
-    let tenancy = place.tenancy();
-    let sealed = kept(tenancy, &acme).await["shipping"]["token"]["$sealed"].clone();
-    for (name, how, days) in [
-        ("whole", Exporting::default(), 9),
-        ("anonymous", Exporting::anonymised(), 3),
-    ] {
-        let file = place.folder().join(name);
-        tenancy.export(&acme, &file, how).await.unwrap();
-        let mut text = String::new();
-        let bytes = std::fs::read(&file).unwrap();
-        let mut gzip = flate2::read::GzDecoder::new(bytes.as_slice());
-        gzip.read_to_string(&mut text).unwrap();
-        assert!(
-            text.contains("\"schema_version\""),
-            "it can be read: {text}"
-        );
-        assert!(!text.contains(TOKEN) && !text.contains(sealed.as_str().unwrap()));
-        assert_eq!(text.contains("\"shipping\""), days == 9, "{name}");
-        let code = Some(name.parse().unwrap());
-        let isolation = place.isolation();
-        let placed = tenancy.import(&file, code, |new| new.isolation(isolation));
-        let theirs = shipping(tenancy, &placed.await.unwrap()).await;
-        assert_eq!((theirs.days, theirs.token), (days, None), "{name}");
-    }
-}
-
 async fn backed_up_and_restored(place: Place) {
     let place = registered(place).await;
     let acme = with_a_token(&place, "acme").await;
@@ -601,7 +285,7 @@ async fn backed_up_and_restored(place: Place) {
     let folder = place.folder().join("backup");
     tenancy.backup(&folder, None, |_| {}).await.unwrap();
     say(tenancy, &acme, json!({ "days": 1 })).await;
-    let there = registered(super::place(place.isolation()).await).await;
+    let there = registered(place_of(place.isolation()).await).await;
     let elsewhere = there.tenancy();
     elsewhere.restore_backup(&folder, |_| {}).await.unwrap();
     let restored = found(elsewhere, "acme").await;
@@ -645,50 +329,6 @@ async fn erased_and_certified(place: Place) {
     assert_eq!(certificate.removed.settings, 1);
     assert_eq!(kept(tenancy, &acme).await, json!({}));
     assert_eq!(days(tenancy, &globex).await, 9);
-}
-
-async fn keys_are_rotated(place: Place) {
-    let place = registered(place).await;
-    let acme = with_a_token(&place, "acme").await;
-    let globex = with_a_token(&place, "globex").await;
-    let tenancy = place.tenancy();
-    let there = Tenancy::set_up(with(place.config())).await.unwrap();
-    let same = Some(Secret::new(TOKEN));
-    assert_eq!(shipping(&there, &acme).await.token, same);
-    let before = kept(tenancy, &acme).await;
-    let rotated = tenancy.rotate_keys().await.unwrap();
-    assert!(rotated.is_new && rotated.failed.is_empty(), "{rotated:?}");
-    assert_eq!(rotated.secrets, 2);
-    assert_ne!(kept(tenancy, &acme).await, before);
-    // one who has not heard of it opens both
-    for tenant in [&acme, &globex] {
-        assert_eq!(shipping(&there, tenant).await.token, same);
-        assert_eq!(shipping(tenancy, tenant).await.token, same);
-    }
-    let keys = tenancy.keys().await.unwrap();
-    assert_eq!(keys.len(), 2);
-    assert_eq!(
-        (keys[0].seals, keys[0].secrets, keys[1].secrets),
-        (true, 2, 0)
-    );
-    // what is sealed by an older key keeps it
-    force(tenancy, &acme, before["shipping"].clone()).await;
-    let kept_back = tenancy.drop_keys().await;
-    assert!(
-        matches!(kept_back, Err(SettingsError::Keys(KeyError::InUse(1)))),
-        "{kept_back:?}"
-    );
-    // and is the first to be done, without a further key
-    let again = tenancy.rotate_keys().await.unwrap();
-    assert_eq!((again.is_new, again.secrets), (false, 1));
-    assert_eq!(tenancy.drop_keys().await.unwrap(), 1);
-    assert_eq!(tenancy.keys().await.unwrap().len(), 1);
-    assert_eq!(shipping(tenancy, &acme).await.token, same);
-    assert_eq!(shipping(&there, &acme).await.token, same);
-    force(tenancy, &acme, before["shipping"].clone()).await;
-    let rotated = tenancy.rotate_keys().await.unwrap();
-    assert_eq!(rotated.failed.len(), 1, "nobody has that key: {rotated:?}");
-    there.close();
 }
 
 async fn plans_limit_and_give(mut place: Place) {
