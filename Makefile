@@ -43,6 +43,15 @@ run-books: ## Serve the books at http://localhost:8000, their data under ./data/
 bench: ## Measure what tenancy costs, on a PostgreSQL of its own
 	$(CARGO) run --release -p tenantry-bench -- postgres
 
+.PHONY: bench-full
+bench-full: ## Measure beside sqlx, Django and Node too, and as tenants grow: an hour; see target/bench
+	mkdir -p target/bench
+	$(CARGO) run --release -p tenantry-bench --features peers -- postgres \
+		--with django-tenants,django-rows,fastify \
+		--output target/bench/comparison.md --plot target/bench/comparison.svg
+	$(CARGO) run --release -p tenantry-bench -- postgres --tenants 10,1000,10000 --rounds 5 \
+		--output target/bench/growth.md
+
 .PHONY: clean-data
 clean-data: ## Delete ./data, which `make run` and `make run-books` filled
 	rm -rf data

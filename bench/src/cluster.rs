@@ -300,6 +300,6 @@ pub(crate) fn find_programs() -> Option<PathBuf> {
     on_path.chain(installed.into_iter().rev()).find(whole)
 }
 
-fn free_port() -> std::io::Result<u16> {
+pub(crate) fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

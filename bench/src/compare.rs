@@ -8,11 +8,12 @@ use tenantry::tenant::Isolation;
 use crate::{
     Error, Plan,
     cluster::Cluster,
-    driver::{self, Answers, Load, Script},
+    driver::{self, Answers, Dialect, Load, Script},
+    peers::Installed,
     process::{self, Machine},
-    report::{self, say},
+    report::{self, Report, say},
     serve::Way,
-    stack::{Place, Server},
+    stack::{Kind, Place, Server},
 };
 
 /// How often each tenant is asked for, for each connection to the database, before anything counts.
@@ -27,6 +28,8 @@ const LONGEST_VISIT: Duration = Duration::from_secs(600);
 pub(crate) struct Contender {
     pub(crate) name: String,
     pub(crate) server: Server,
+    /// What it is asked, and must answer.
+    script: Arc<Script>,
     pub(crate) windows: Vec<Window>,
 }
 
@@ -36,10 +39,30 @@ impl Contender {
         place: &Place,
         way: Way,
         pool: usize,
+        script: &Arc<Script>,
     ) -> Result<Self, Error> {
         Ok(Self {
             name: name.into(),
             server: Server::start(place, way, pool)?,
+            script: script.clone(),
+            windows: Vec::new(),
+        })
+    }
+
+    /// Makes what the peer serves, and starts it.
+    async fn of_peer(
+        cluster: &Cluster,
+        peer: &Installed,
+        tenants: usize,
+        pool: usize,
+    ) -> Result<Self, Error> {
+        let name = peer.peer.name();
+        say(format_args!("making {tenants} tenants: {name}"));
+        let place = Place::of_peer(cluster, peer, tenants).await?;
+        Ok(Self {
+            name: name.into(),
+            server: Server::of_peer(peer, &place, pool).await?,
+            script: Script::new(tenants, peer.peer.dialect()),
             windows: Vec::new(),
         })
     }
@@ -49,8 +72,10 @@ impl Contender {
 #[derive(Debug)]
 pub(crate) struct Window {
     pub(crate) answers: Answers,
-    /// Processor time of the server process.
+    /// Processor time of the server, and of all processes that came from it.
     pub(crate) server: Duration,
+    /// Memory of the server at the end, in KiB.
+    pub(crate) memory: u64,
     /// Processor time of all of PostgreSQL.
     pub(crate) postgres: Duration,
     /// Processor time of whoever asked.
@@ -79,24 +104,31 @@ impl Window {
 
 async fn measure(
     cluster: &Cluster,
-    server: &Server,
-    script: &Arc<Script>,
+    Contender {
+        name,
+        server,
+        script,
+        ..
+    }: &Contender,
     load: Load,
 ) -> Result<Window, Error> {
     let sample = || {
         (
-            process::cpu(server.pid()),
-            process::cpu_of_family(cluster.postmaster()),
+            process::cpu_of_tree(server.pid()),
+            process::cpu_of_tree(cluster.postmaster()),
             process::cpu(std::process::id()),
             process::machine(),
         )
     };
     let before = sample();
-    let answers = driver::ask(server.address, script, load).await?;
+    let answers = driver::ask(server.address, script, load)
+        .await
+        .map_err(Error::asking(name))?;
     let after = sample();
     Ok(Window {
         answers,
         server: after.0.saturating_sub(before.0),
+        memory: server.memory(),
         postgres: after.1.saturating_sub(before.1),
         driver: after.2.saturating_sub(before.2),
         machine: Machine {
@@ -110,7 +142,6 @@ async fn measure(
 pub(crate) async fn rounds(
     cluster: &Cluster,
     plan: &Plan,
-    script: &Arc<Script>,
     tenants: usize,
     contenders: &mut [Contender],
 ) -> Result<(), Error> {
@@ -130,12 +161,14 @@ pub(crate) async fn rounds(
             "visiting {tenants} tenants: {}",
             contender.name
         ));
-        driver::ask(contender.server.address, script, visit).await?;
+        driver::ask(contender.server.address, &contender.script, visit)
+            .await
+            .map_err(Error::asking(&contender.name))?;
     }
     for round in 1..=plan.rounds {
         say(format_args!("round {round} of {}", plan.rounds));
         for contender in &mut *contenders {
-            let window = measure(cluster, &contender.server, script, load).await?;
+            let window = measure(cluster, contender, load).await?;
             contender.windows.push(window);
         }
     }
@@ -143,38 +176,51 @@ pub(crate) async fn rounds(
 }
 
 pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Result<(), Error> {
+    let mut report = Report::new(plan)?;
+    let peers = Installed::all(&plan.with).await?;
     let databases = plan.databases.min(tenants);
     let places = [
-        ("plain", None, tenants),
-        ("rows", Some(Isolation::Rows), tenants),
-        ("schema", Some(Isolation::Schema), tenants),
-        ("database", Some(Isolation::Database), databases),
+        ("plain", Kind::Plain, tenants),
+        ("rows", Kind::Tenancy(Isolation::Rows), tenants),
+        ("schema", Kind::Tenancy(Isolation::Schema), tenants),
+        ("database", Kind::Tenancy(Isolation::Database), databases),
     ];
     let mut made = Vec::new();
-    for (name, isolation, tenants) in places {
+    for (name, kind, tenants) in places {
         say(format_args!("making {tenants} tenants: {name}"));
-        let mut place = Place::new(cluster, name, isolation).await?;
+        let mut place = Place::new(cluster, name, kind).await?;
         place.fill(cluster, tenants).await?;
         made.push(place);
     }
     let [plain, rows, schema, database] = made.as_slice() else {
         unreachable!("four were made");
     };
-    let script = Script::new(tenants);
-    report::facts(cluster, plan).await?;
+    let script = Script::new(tenants, Dialect::default());
+    let mut facts = report::facts(cluster, plan).await?;
+    facts.extend(peers.iter().map(|peer| peer.fact(plan.pool)));
+    report.facts(&facts)?;
 
     let mut contenders = vec![
-        Contender::start("limit", plain, Way::Limit, plan.pool)?,
-        Contender::start("rows", rows, Way::Tenancy, plan.pool)?,
-        Contender::start("schema", schema, Way::Tenancy, plan.pool)?,
+        Contender::start("limit", plain, Way::Limit, plan.pool, &script)?,
+        Contender::start("rows", rows, Way::Tenancy, plan.pool, &script)?,
+        Contender::start("schema", schema, Way::Tenancy, plan.pool, &script)?,
     ];
     #[cfg(feature = "peers")]
     contenders.extend([
-        Contender::start("sqlx", plain, Way::Sqlx, plan.pool)?,
-        Contender::start("sqlx, as it comes", plain, Way::SqlxPinging, plan.pool)?,
+        Contender::start("sqlx", plain, Way::Sqlx, plan.pool, &script)?,
+        Contender::start(
+            "sqlx, as it comes",
+            plain,
+            Way::SqlxPinging,
+            plan.pool,
+            &script,
+        )?,
     ]);
-    rounds(cluster, plan, &script, tenants, &mut contenders).await?;
-    report::comparison(&format!("{tenants} tenants"), &contenders);
+    for peer in &peers {
+        contenders.push(Contender::of_peer(cluster, peer, tenants, plan.pool).await?);
+    }
+    rounds(cluster, plan, tenants, &mut contenders).await?;
+    report.comparison(&format!("{tenants} tenants"), &contenders)?;
     drop(contenders);
 
     if databases == 0 {
@@ -182,24 +228,25 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
     }
     let each = plan.pool * databases;
     let mut contenders = vec![
-        Contender::start("limit", plain, Way::Limit, plan.pool)?,
+        Contender::start("limit", plain, Way::Limit, plan.pool, &script)?,
         Contender::start(
             format!("database, pool of {}", plan.pool),
             database,
             Way::Tenancy,
             plan.pool,
+            &script,
         )?,
         Contender::start(
             format!("database, pool of {each}"),
             database,
             Way::Tenancy,
             each,
+            &script,
         )?,
     ];
-    rounds(cluster, plan, &script, databases, &mut contenders).await?;
-    report::comparison(
+    rounds(cluster, plan, databases, &mut contenders).await?;
+    report.comparison(
         &format!("{databases} tenants with databases of their own"),
         &contenders,
-    );
-    Ok(())
+    )
 }

@@ -1,7 +1,7 @@
 //! Tenants and their products: made from the tenant's number alone, so that whoever asks knows the
 //! answer to the byte.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use tenantry::{db::FromRow, migrate::Migrations};
@@ -62,6 +62,13 @@ pub(crate) const PLAIN: &str = "
     );
     CREATE INDEX products_name ON products (tenant_id, name, id);";
 
+/// What keeps tenants apart in those tables, for whoever says in each transaction whose it is.
+pub(crate) const POLICIES: &str = "
+    ALTER TABLE products ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE products FORCE ROW LEVEL SECURITY;
+    CREATE POLICY of_the_tenant ON products
+        USING (tenant_id = current_setting('app.tenant_id')::uuid);";
+
 /// Fills a tenant's table with the products that `$1` lists in JSON.
 pub(crate) const FILL: &str = "INSERT INTO products (id, name, code, price, added_by, added_on)
     SELECT id, name, code, price, added_by, added_on FROM jsonb_to_recordset($1) AS new
@@ -94,13 +101,30 @@ pub(crate) fn products(tenant: usize) -> Vec<Product> {
         .collect()
 }
 
+/// How precisely a moment is written, which JSON leaves to whoever writes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Moments {
+    #[default]
+    Seconds,
+    /// As JavaScript does, always.
+    Milliseconds,
+}
+
 /// The list as it must be answered.
-pub(crate) fn answer(tenant: usize) -> String {
+pub(crate) fn answer(tenant: usize, moments: Moments) -> String {
     let mut products = products(tenant);
     products.sort_by(|a, b| a.name.cmp(&b.name));
     products.truncate(LISTED);
     // not by way of a `Value`, which would sort the fields
-    serde_json::to_string(&products).expect("products are JSON")
+    let mut answer = serde_json::to_string(&products).expect("products are JSON");
+    if moments == Moments::Milliseconds {
+        for product in &products {
+            let [short, long] = [SecondsFormat::Secs, SecondsFormat::Millis]
+                .map(|format| product.added_on.to_rfc3339_opts(format, true));
+            answer = answer.replace(&short, &long);
+        }
+    }
+    answer
 }
 
 const NAMES: &[&str] = &[
@@ -130,3 +154,29 @@ const NAMES: &[&str] = &[
     "Pruning shears",
     "Wheelbarrow",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_the_same_however_they_are_written() {
+        let [seconds, milliseconds] = [Moments::Seconds, Moments::Milliseconds].map(|moments| {
+            let answer = answer(3, moments);
+            serde_json::from_str::<Vec<serde_json::Value>>(&answer).unwrap()
+        });
+        assert_eq!(seconds.len(), LISTED);
+        for (one, other) in seconds.iter().zip(&milliseconds) {
+            let moment = |product: &serde_json::Value| {
+                let text = product["added_on"].as_str().unwrap().to_owned();
+                (DateTime::parse_from_rfc3339(&text).unwrap(), text)
+            };
+            let ((one_at, one_text), (other_at, other_text)) = (moment(one), moment(other));
+            assert_eq!(one_at, other_at);
+            assert_eq!(one_text.replace('Z', ".000Z"), other_text);
+            for field in ["id", "name", "code", "price", "added_by"] {
+                assert_eq!(one[field], other[field]);
+            }
+        }
+    }
+}

@@ -17,13 +17,17 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Error, data};
+use crate::{
+    Error,
+    data::{self, Moments},
+};
 
 /// How long past its end a window may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A tenant's request, and the answer to it.
 struct Exchange {
+    tenant: String,
     request: String,
     answer: String,
 }
@@ -32,16 +36,36 @@ struct Exchange {
 pub(crate) struct Script(Vec<Exchange>);
 
 impl Script {
-    pub(crate) fn new(tenants: usize) -> Arc<Self> {
-        let exchange = |tenant| Exchange {
-            request: format!(
-                "GET /api/products HTTP/1.1\r\nHost: localhost\r\nTenant-Code: {}\r\n\r\n",
-                data::code(tenant)
-            ),
-            answer: data::answer(tenant),
+    pub(crate) fn new(tenants: usize, dialect: Dialect) -> Arc<Self> {
+        let exchange = |tenant| {
+            let code = data::code(tenant);
+            let named = match dialect.naming {
+                Naming::Header => format!("Host: localhost\r\nTenant-Code: {code}"),
+                Naming::Subdomain => format!("Host: {code}.localhost"),
+            };
+            Exchange {
+                tenant: code,
+                request: format!("GET /api/products HTTP/1.1\r\n{named}\r\n\r\n"),
+                answer: data::answer(tenant, dialect.moments),
+            }
         };
         Arc::new(Self((0..tenants).map(exchange).collect()))
     }
+}
+
+/// How a server is asked, and how it writes what it answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    pub(crate) naming: Naming,
+    pub(crate) moments: Moments,
+}
+
+/// Where a request says which tenant it is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Naming {
+    #[default]
+    Header,
+    Subdomain,
 }
 
 /// How much is asked.
@@ -169,7 +193,7 @@ impl Connection {
 
     fn wrong(&self, exchange: &Exchange, why: &'static str) -> Error {
         Error::Answer {
-            tenant: exchange.request.lines().nth(2).unwrap_or_default().into(),
+            tenant: exchange.tenant.clone(),
             why,
             answer: String::from_utf8_lossy(&self.buffer).into_owned(),
         }

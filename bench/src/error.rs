@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tenantry::{OpenError, lifecycle::LifecycleError};
 
@@ -14,6 +14,11 @@ pub(crate) enum Error {
     #[error("{doing}: {source}")]
     Io {
         doing: &'static str,
+        source: std::io::Error,
+    },
+    #[error("writing {}: {source}", path.display())]
+    Write {
+        path: PathBuf,
         source: std::io::Error,
     },
     #[error("PostgreSQL: {}", .0.as_db_error().map_or_else(|| .0.to_string(), ToString::to_string))]
@@ -37,6 +42,24 @@ pub(crate) enum Error {
     Policies(#[from] tenantry::policy::PolicyError),
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
+    #[error("{peer} needs `{program}`, which does not run here: {source}\nhint: {hint}")]
+    Missing {
+        peer: &'static str,
+        program: String,
+        source: std::io::Error,
+        hint: &'static str,
+    },
+    #[error(
+        "{peer} cannot be installed: `{command}` failed\n{said}\n\
+         hint: its packages come from the registry that pip or npm is set up for; without --with it is left out"
+    )]
+    Install {
+        peer: &'static str,
+        command: String,
+        said: String,
+    },
+    #[error("{who}: {source}")]
+    Asking { who: String, source: Box<Self> },
     #[error("`{0}` ended before it served")]
     Ended(String),
     #[error("a wrong answer for {tenant}: {why}\n{answer}")]
@@ -54,6 +77,21 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// For `map_err`: who was asked.
+    pub(crate) fn asking(who: &str) -> impl Fn(Self) -> Self {
+        move |source| Self::Asking {
+            who: who.into(),
+            source: Box::new(source),
+        }
+    }
+
     /// For `map_err`: what was being done when the system refused.
     pub(crate) fn io(doing: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |source| Self::Io { doing, source }

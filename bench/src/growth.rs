@@ -6,18 +6,19 @@ use crate::{
     Error, Plan,
     cluster::Cluster,
     compare::{Contender, rounds},
-    driver::Script,
+    driver::{Dialect, Script},
     process::{self, Memory},
-    report::{self, say},
+    report::{self, Report, say},
     serve::Way,
-    stack::Place,
+    stack::{Kind, Place},
 };
 
 pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Result<(), Error> {
+    let mut report = Report::new(plan)?;
     let mut places = [
-        Place::new(cluster, "plain", None).await?,
-        Place::new(cluster, "rows", Some(Isolation::Rows)).await?,
-        Place::new(cluster, "schema", Some(Isolation::Schema)).await?,
+        Place::new(cluster, "plain", Kind::Plain).await?,
+        Place::new(cluster, "rows", Kind::Tenancy(Isolation::Rows)).await?,
+        Place::new(cluster, "schema", Kind::Tenancy(Isolation::Schema)).await?,
     ];
     let names = ["limit", "rows", "schema"];
     let mut table = Vec::new();
@@ -28,7 +29,7 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Resu
             ));
             place.fill(cluster, tenants).await?;
         }
-        let script = Script::new(tenants);
+        let script = Script::new(tenants, Dialect::default());
         let mut contenders = Vec::new();
         for (place, name) in places.iter().zip(names) {
             let way = if name == "limit" {
@@ -36,9 +37,9 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Resu
             } else {
                 Way::Tenancy
             };
-            contenders.push(Contender::start(name, place, way, plan.pool)?);
+            contenders.push(Contender::start(name, place, way, plan.pool, &script)?);
         }
-        rounds(cluster, plan, &script, tenants, &mut contenders).await?;
+        rounds(cluster, plan, tenants, &mut contenders).await?;
         for (place, contender) in places.iter().zip(contenders) {
             let backends = backends(cluster, place).await?;
             table.push(Step {
@@ -48,9 +49,8 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Resu
             });
         }
     }
-    report::facts(cluster, plan).await?;
-    report::growth(&table);
-    Ok(())
+    report.add(&report::facts(cluster, plan).await?)?;
+    report.add(&report::growth(&table))
 }
 
 /// One way of serving, among so many tenants.

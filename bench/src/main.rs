@@ -15,6 +15,8 @@ mod growth;
 mod jobs;
 mod lifecycle;
 mod neighbours;
+mod peers;
+mod plot;
 mod process;
 mod report;
 mod serve;
@@ -22,13 +24,13 @@ mod stack;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
 };
 
-use self::{cluster::Cluster, error::Error, report::say};
+use self::{cluster::Cluster, error::Error, peers::Peer, report::say};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -60,6 +62,9 @@ enum Command {
     /// Serves the endpoint in one way, until its input ends
     #[command(hide = true)]
     Serve(serve::Serve),
+    /// Runs a peer's program until its input ends, then stops it with all that it started
+    #[command(hide = true)]
+    Mind(peers::Mind),
     /// Runs a PostgreSQL server until its input ends, then removes it
     #[command(hide = true)]
     Keep(cluster::Keep),
@@ -92,11 +97,32 @@ struct Plan {
     /// A setting of PostgreSQL beyond the benchmark's own, such as `max_files_per_process=20000`
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
+    /// Programs that are not this one to compare with, installed first from PyPI or npm
+    #[arg(long, value_name = "PEER", value_delimiter = ',')]
+    with: Vec<Peer>,
+    /// Where the report is written as well as printed, as Markdown
+    #[arg(long, value_name = "FILE.md")]
+    output: Option<PathBuf>,
+    /// Where the comparison is drawn, as SVG; of one number of tenants
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 impl Plan {
     fn window(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+
+    /// Ends the program if what is asked for does not go together.
+    fn check(&self) {
+        let of_one = self.plot.is_some() || !self.with.is_empty();
+        if self.tenants.len() > 1 && of_one {
+            let said =
+                "--with and --plot are of a comparison, which is made with one number of --tenants";
+            Cli::command()
+                .error(ErrorKind::ArgumentConflict, said)
+                .exit();
+        }
     }
 }
 
@@ -111,6 +137,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         // one thread asks: it must take as little as it can from those that it measures
         Command::Postgres(plan) => {
+            plan.check();
             start(&mut runtime::Builder::new_current_thread(), compare(plan))
         }
         Command::Flood(plan) => start(
@@ -139,6 +166,10 @@ fn main() -> ExitCode {
         Command::Serve(serve) => start(
             &mut runtime::Builder::new_multi_thread(),
             serve::serve(serve),
+        ),
+        Command::Mind(mind) => start(
+            &mut runtime::Builder::new_current_thread(),
+            peers::mind(mind),
         ),
         Command::Keep(keep) => start(
             &mut runtime::Builder::new_current_thread(),

@@ -289,7 +289,7 @@ async fn measure(
     }
     let count = || [0, 1, 2].map(|at: usize| counts[at].load(Ordering::Relaxed));
     let cpu = || {
-        let postgres = postmaster.map_or(Duration::ZERO, process::cpu_of_family);
+        let postgres = postmaster.map_or(Duration::ZERO, process::cpu_of_tree);
         (
             process::cpu(server),
             postgres,

@@ -43,23 +43,41 @@ pub(crate) fn cpu(pid: u32) -> Duration {
     stat(Path::new(&folder(pid))).map_or(Duration::ZERO, |stat| ticks(stat.own))
 }
 
-/// The processor time that a process and its children have used, those that have ended too.
-pub(crate) fn cpu_of_family(pid: u32) -> Duration {
-    let Some(parent) = stat(Path::new(&folder(pid))) else {
-        return Duration::ZERO;
-    };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let children = processes
-        .filter(|entry| {
-            entry
-                .file_name()
-                .to_string_lossy()
-                .starts_with(|c: char| c.is_ascii_digit())
+/// The processor time that a process and all that came from it have used, those that have ended
+/// too.
+pub(crate) fn cpu_of_tree(pid: u32) -> Duration {
+    ticks(
+        tree(pid)
+            .iter()
+            .map(|(_, stat)| stat.own + stat.ended)
+            .sum(),
+    )
+}
+
+/// The memory that a process and all that came from it take, in KiB, of what they share once.
+pub(crate) fn memory_of_tree(pid: u32) -> u64 {
+    let all = tree(pid);
+    all.iter().map(|(pid, _)| memory(*pid).proportional).sum()
+}
+
+/// A process and all that came from it.
+fn tree(pid: u32) -> Vec<(u32, Stat)> {
+    let mut others: Vec<(u32, Stat)> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            Some((pid, stat(&entry.path())?))
         })
-        .filter_map(|entry| stat(&entry.path()))
-        .filter(|stat| stat.parent == pid)
-        .map(|stat| stat.own);
-    ticks(parent.own + parent.ended + children.sum::<u64>())
+        .collect();
+    let mut found: Vec<(u32, Stat)> = others.extract_if(.., |(one, _)| *one == pid).collect();
+    let mut next = 0;
+    while let Some(&(parent, _)) = found.get(next) {
+        found.extend(others.extract_if(.., |(_, stat)| stat.parent == parent));
+        next += 1;
+    }
+    found
 }
 
 /// The processor time that the whole machine has used and been refused.
@@ -121,6 +139,11 @@ fn field(text: &str, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        process::{Command, Stdio},
+        time::Instant,
+    };
+
     use super::*;
 
     #[test]
@@ -128,6 +151,28 @@ mod tests {
         let text = "7 (a) b) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 300 400 20 0 1";
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.parent, stat.own, stat.ended), (3, 30, 700));
+    }
+
+    #[test]
+    fn what_a_childs_child_uses_counts() {
+        // the inner shell counts, then waits for the end of its input; the outer one waits for it
+        let count = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done; read -r line";
+        let mut shell = Command::new("sh")
+            .args(["-c", &format!("({count}); exit")])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while cpu_of_tree(shell.id()) < TICK * 3 && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(TICK);
+        }
+        let memory = (memory_of_tree(shell.id()), memory(shell.id()).proportional);
+        let (tree, own) = (cpu_of_tree(shell.id()), cpu(shell.id()));
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+        assert!(tree >= TICK * 3, "{tree:?}");
+        assert!(own < tree, "{own:?} of {tree:?}");
+        assert!(memory.0 > memory.1, "{memory:?}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What is printed: numbers as Markdown on the standard output, progress on the other.
 
 use std::{
-    fmt::Arguments,
+    fmt::{Arguments, Write as _},
     fs,
     io::{Write, stderr, stdout},
+    path::PathBuf,
     process::Command,
 };
 
@@ -12,6 +13,7 @@ use crate::{
     cluster::Cluster,
     compare::{Contender, Window},
     growth::Step,
+    plot::{self, Bar, Chart},
 };
 
 pub(crate) fn print(text: Arguments<'_>) {
@@ -25,8 +27,70 @@ pub(crate) fn say(text: Arguments<'_>) {
     drop(writeln!(stderr(), "{text}"));
 }
 
+/// What is printed as it comes, and kept in the files that were asked for.
+pub(crate) struct Report {
+    output: Option<PathBuf>,
+    plot: Option<PathBuf>,
+    text: String,
+    facts: String,
+    charts: Vec<Chart>,
+}
+
+impl Report {
+    /// # Errors
+    ///
+    /// If a file cannot be written, which is better known before hours of measuring.
+    pub(crate) fn new(plan: &Plan) -> Result<Self, Error> {
+        for path in plan.output.iter().chain(&plan.plot) {
+            let mut file = fs::OpenOptions::new();
+            file.create(true)
+                .append(true)
+                .open(path)
+                .map_err(|source| Error::write(path, source))?;
+        }
+        Ok(Self {
+            output: plan.output.clone(),
+            plot: plan.plot.clone(),
+            text: String::new(),
+            facts: String::new(),
+            charts: Vec::new(),
+        })
+    }
+
+    /// Adds on what it is measured.
+    pub(crate) fn facts(&mut self, text: &str) -> Result<(), Error> {
+        self.facts.push_str(text);
+        self.add(text)
+    }
+
+    /// Adds the ways beside each other, as a table and as a chart.
+    pub(crate) fn comparison(
+        &mut self,
+        title: &str,
+        contenders: &[Contender],
+    ) -> Result<(), Error> {
+        self.add(&comparison(title, contenders))?;
+        self.charts.push(chart(title, contenders));
+        match &self.plot {
+            Some(path) => fs::write(path, plot::svg(&self.charts, &self.facts))
+                .map_err(|source| Error::write(path, source)),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints it, and writes the file anew with all that there is by now.
+    pub(crate) fn add(&mut self, text: &str) -> Result<(), Error> {
+        print(format_args!("{text}"));
+        self.text.push_str(text);
+        match &self.output {
+            Some(path) => fs::write(path, &self.text).map_err(|source| Error::write(path, source)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Of what machine the numbers are.
-pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<String, Error> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
@@ -48,8 +112,13 @@ pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
         .iter()
         .map(|setting| format!("- `{setting}`\n"))
         .collect();
-    print(format_args!(
-        "- {cores} cores ({}), {} of memory, Linux {}\n- PostgreSQL {postgres}; {}; release build\n\
+    let build = if cfg!(debug_assertions) {
+        "a debug build, whose figures mean nothing"
+    } else {
+        "release build"
+    };
+    Ok(format!(
+        "- {cores} cores ({}), {} of memory, Linux {}\n- PostgreSQL {postgres}; {}; {build}\n\
          - {} rounds of {} s in turn, after visits to every tenant; {} connections ask, pool of {}\n{}",
         field(&read("/proc/cpuinfo"), "model name"),
         field(&read("/proc/meminfo"), "MemTotal"),
@@ -60,34 +129,35 @@ pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
         plan.connections,
         plan.pool,
         settings,
-    ));
-    Ok(())
+    ))
 }
 
 /// The ways beside each other, the first being what the others are held against.
-pub(crate) fn comparison(title: &str, contenders: &[Contender]) {
+fn comparison(title: &str, contenders: &[Contender]) -> String {
     let Some(limit) = contenders.first() else {
-        return;
+        return String::new();
     };
-    print(format_args!(
+    let mut text = format!(
         "\n**{title}**\n\n\
-         | | requests/s | of limit (least–most) | CPU of server, µs | CPU of PostgreSQL, µs | CPU of both, to limit | p50, ms | p99, ms |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|\n"
-    ));
+         | | requests/s | of limit (least–most) | CPU of server, µs | CPU of PostgreSQL, µs | CPU of both, to limit | memory of server, MiB | p50, ms | p99, ms |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+    );
     for contender in contenders {
         let ratios = pairs(contender, limit, |window, limit| {
             window.per_second() / limit.per_second()
         });
         let cpu = pairs(contender, limit, |window, limit| both(window) / both(limit));
         let (least, most) = range(&ratios);
-        print(format_args!(
-            "| {} | {:.0} | {:.2} ({least:.2}–{most:.2}) | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |\n",
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.2} ({least:.2}–{most:.2}) | {:.0} | {:.0} | {:.2} | {:.0} | {:.2} | {:.2} |",
             contender.name,
             of(contender, Window::per_second),
             median(&ratios),
             of(contender, |window| window.each(window.server)),
             of(contender, |window| window.each(window.postgres)),
             median(&cpu),
+            of(contender, |window| window.memory as f64 / 1024.0),
             of(contender, |window| window
                 .answers
                 .percentile(50)
@@ -98,13 +168,32 @@ pub(crate) fn comparison(title: &str, contenders: &[Contender]) {
                 .percentile(99)
                 .as_secs_f64()
                 * 1e3),
-        ));
+        );
     }
     let asking = of(limit, |window| window.each(window.driver));
-    print(format_args!(
-        "\nThe driver took {asking:.0} µs a request. {}\n",
+    let _ = writeln!(
+        text,
+        "\nThe driver took {asking:.0} µs a request. {}",
         quiet(contenders)
-    ));
+    );
+    text
+}
+
+fn chart(title: &str, contenders: &[Contender]) -> Chart {
+    let bar = |contender: &Contender| {
+        let rates: Vec<f64> = contender.windows.iter().map(Window::per_second).collect();
+        Bar {
+            name: contender.name.clone(),
+            rate: median(&rates),
+            range: range(&rates),
+            server: of(contender, |window| window.each(window.server)),
+            postgres: of(contender, |window| window.each(window.postgres)),
+        }
+    };
+    Chart {
+        title: title.into(),
+        bars: contenders.iter().map(bar).collect(),
+    }
 }
 
 /// How much else the machine did.
@@ -120,18 +209,19 @@ fn quiet(contenders: &[Contender]) -> String {
     )
 }
 
-pub(crate) fn growth(steps: &[Step]) {
-    print(format_args!(
+pub(crate) fn growth(steps: &[Step]) -> String {
+    let mut text = String::from(
         "\n| tenants | | requests/s | CPU of server, µs | CPU of PostgreSQL, µs | a backend's own memory, MiB (most) | its proportional, MiB | its resident, MiB |\n\
-         |--:|---|--:|--:|--:|--:|--:|--:|\n"
-    ));
+         |--:|---|--:|--:|--:|--:|--:|--:|\n",
+    );
     for step in steps {
         let mib = |kib: u64| kib as f64 / 1024.0;
         let mean = |what: fn(&crate::process::Memory) -> u64| {
             mib(step.backends.iter().map(what).sum::<u64>()) / step.backends.len().max(1) as f64
         };
-        print(format_args!(
-            "| {} | {} | {:.0} | {:.0} | {:.0} | {:.1} ({:.1}) | {:.1} | {:.1} |\n",
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.0} | {:.0} | {:.0} | {:.1} ({:.1}) | {:.1} | {:.1} |",
             step.tenants,
             step.contender.name,
             of(&step.contender, Window::per_second),
@@ -146,7 +236,7 @@ pub(crate) fn growth(steps: &[Step]) {
                 .unwrap_or(0)),
             mean(|memory| memory.proportional),
             mean(|memory| memory.resident),
-        ));
+        );
     }
     for step in steps {
         let one = std::slice::from_ref(&step.contender);
@@ -157,6 +247,7 @@ pub(crate) fn growth(steps: &[Step]) {
             quiet(one)
         ));
     }
+    text
 }
 
 fn both(window: &Window) -> f64 {

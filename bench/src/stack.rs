@@ -21,7 +21,9 @@ use uuid::Uuid;
 use crate::{
     Error,
     cluster::Cluster,
-    data::{self, FILL, FILL_PLAIN, PLAIN},
+    data::{self, FILL, FILL_PLAIN, PLAIN, POLICIES},
+    peers::Installed,
+    process,
     serve::Way,
 };
 
@@ -31,11 +33,23 @@ const MADE_AT_ONCE: usize = 4;
 /// A database with tenants in it.
 pub(crate) struct Place {
     name: &'static str,
-    /// None where there is no tenancy.
-    isolation: Option<Isolation>,
+    kind: Kind,
     url: String,
     data: PathBuf,
     made: usize,
+}
+
+/// What is in a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Tables as one would write them.
+    Plain,
+    /// The same, with a policy that keeps tenants apart.
+    Policies,
+    /// What tenantry makes.
+    Tenancy(Isolation),
+    /// What a peer makes.
+    Foreign,
 }
 
 /// A deployment of tenantry on that database.
@@ -51,21 +65,24 @@ impl Place {
     pub(crate) async fn new(
         cluster: &Cluster,
         name: &'static str,
-        isolation: Option<Isolation>,
+        kind: Kind,
     ) -> Result<Self, Error> {
         let database = format!("bench_{name}");
         cluster.create_database(&database).await?;
         let place = Self {
             name,
-            isolation,
+            kind,
             url: cluster.url(&database),
             data: cluster.folder().join(name),
             made: 0,
         };
-        if isolation.is_none() {
-            let sql = format!("SET ROLE bench; {PLAIN}");
-            cluster.client(&database).await?.batch_execute(&sql).await?;
-        }
+        let tables = match kind {
+            Kind::Plain => [PLAIN, ""],
+            Kind::Policies => [PLAIN, POLICIES],
+            Kind::Tenancy(_) | Kind::Foreign => return Ok(place),
+        };
+        let sql = format!("SET ROLE bench; {}", tables.concat());
+        cluster.client(&database).await?.batch_execute(&sql).await?;
         Ok(place)
     }
 
@@ -73,12 +90,29 @@ impl Place {
         format!("bench_{}", self.name)
     }
 
+    /// A database that a peer serves, with tenants as it has them.
+    pub(crate) async fn of_peer(
+        cluster: &Cluster,
+        peer: &Installed,
+        tenants: usize,
+    ) -> Result<Self, Error> {
+        let mut place = Self::new(cluster, peer.peer.database(), peer.peer.kind()).await?;
+        if place.kind == Kind::Foreign {
+            peer.make(cluster, &place.database(), 0..tenants).await?;
+            place.made = tenants;
+        }
+        place.fill(cluster, tenants).await?;
+        Ok(place)
+    }
+
     /// Makes tenants until there are as many.
     pub(crate) async fn fill(&mut self, cluster: &Cluster, tenants: usize) -> Result<(), Error> {
         let new = self.made..tenants;
-        match self.isolation {
-            None => self.fill_plain(cluster, new.clone()).await?,
-            Some(isolation) => self.fill_tenancy(isolation, new.clone()).await?,
+        match self.kind {
+            Kind::Plain | Kind::Policies => self.fill_plain(cluster, new.clone()).await?,
+            Kind::Tenancy(isolation) => self.fill_tenancy(isolation, new.clone()).await?,
+            // its tenants are made by itself
+            Kind::Foreign => {}
         }
         self.made = self.made.max(tenants);
         // what was made is found as it will be found later, when all of it is old
@@ -142,6 +176,8 @@ impl Place {
 /// A server process.
 pub(crate) struct Server {
     child: Child,
+    /// Whether the child is none of the server's processes and only minds them.
+    is_minded: bool,
     pub(crate) address: SocketAddr,
 }
 
@@ -169,8 +205,36 @@ impl Server {
             drop(BufReader::new(out).read_line(&mut line));
         }
         match line.trim().parse() {
-            Ok(address) => Ok(Self { child, address }),
+            Ok(address) => Ok(Self {
+                child,
+                is_minded: false,
+                address,
+            }),
             Err(_) => Err(Error::Ended(way)),
+        }
+    }
+
+    /// Starts a peer that serves what is in the place.
+    pub(crate) async fn of_peer(
+        peer: &Installed,
+        place: &Place,
+        pool: usize,
+    ) -> Result<Self, Error> {
+        let (child, address) = peer.start(&place.url, pool).await?;
+        Ok(Self {
+            child,
+            is_minded: true,
+            address,
+        })
+    }
+
+    /// What its processes take of memory, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let all = process::memory_of_tree(self.pid());
+        if self.is_minded {
+            all.saturating_sub(process::memory(self.pid()).proportional)
+        } else {
+            all
         }
     }
 

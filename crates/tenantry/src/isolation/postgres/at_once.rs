@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    ledger::{LOCK_TIMEOUT, RECORD, TABLE, grants, lock, makes_tables, record_of, recorded},
+    ledger::{LOCK_TIMEOUT, TABLE, grants, lock, makes_tables, record_of},
     say,
 };
 use crate::{
@@ -73,26 +73,24 @@ pub(crate) async fn apply(
     migrations: &Migrations,
     alike: &Alike,
 ) -> Option<Vec<String>> {
-    let begin = format!(
-        "{}; {}; {LOCK_TIMEOUT}",
-        scope::owner(server, schema),
-        lock(schema)
+    let begin = scope::owner(server, schema);
+    // divides by zero where the ledger says something else
+    let mut message = format!(
+        "{begin}; {}; {LOCK_TIMEOUT}; SELECT 1 / (({LEDGER}) = {})::int",
+        lock(schema),
+        literal(&alike.ledger),
     );
-    let mut message = String::new();
     for (number, name) in alike.pending.iter().enumerate() {
         let migration = migrations.get(name)?;
         let sql = migration.postgres()?;
-        let record = if number == 0 {
-            // divides by zero where the ledger says something else
-            let is_alike = format!("({LEDGER}) = {}", literal(&alike.ledger));
-            let (name, checksum) = recorded(migration);
-            format!("{RECORD} SELECT {name}, {checksum} WHERE 1 / ({is_alike})::int = 1")
-        } else {
-            message.push_str("; COMMIT; ");
-            record_of(migration)
-        };
+        if number > 0 {
+            message.push_str(&format!(
+                "; COMMIT; {begin}; {}; {LOCK_TIMEOUT}",
+                lock(schema)
+            ));
+        }
         // the end of a comment is the end of its line
-        message.push_str(&format!("{begin}; {record}; {sql}\n"));
+        message.push_str(&format!("; {sql}\n; {}", record_of(migration)));
         if makes_tables(sql) {
             message.push_str(&format!("; {}", grants(server, schema)));
         }

@@ -190,19 +190,13 @@ pub(super) fn lock(schema: &str) -> String {
     format!("SELECT pg_advisory_xact_lock(hashtext({name}))")
 }
 
-/// Notes that a migration is applied: its name and its checksum come next.
-pub(super) const RECORD: &str = "INSERT INTO tenantry_migrations (name, checksum)";
-
-/// What is noted of a migration, as literals.
-pub(super) fn recorded(migration: &Migration) -> (String, String) {
-    let checksum = migration.checksum(Dialect::Postgres);
-    (literal(&migration.name), literal(checksum))
-}
-
 /// Notes that it is applied.
 pub(super) fn record_of(migration: &Migration) -> String {
-    let (name, checksum) = recorded(migration);
-    format!("{RECORD} VALUES ({name}, {checksum})")
+    format!(
+        "INSERT INTO tenantry_migrations (name, checksum) VALUES ({}, {})",
+        literal(&migration.name),
+        literal(migration.checksum(Dialect::Postgres))
+    )
 }
 
 /// Begins by saying several statements, the last of which reads the ledger.

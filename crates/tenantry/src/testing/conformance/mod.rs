@@ -102,6 +102,11 @@ pub async fn place(isolation: Isolation) -> Place {
     Place::copied(isolation, tables(), central_tables()).await
 }
 
+/// A place that shares neither roles nor the names of databases with others.
+async fn place_apart(isolation: Isolation) -> Place {
+    Place::with_central(isolation, tables(), central_tables()).await
+}
+
 fn tables() -> Migrations {
     Migrations::new().sql("0001_tables", include_str!("tables.sql"))
 }

@@ -54,7 +54,8 @@ async fn a_backup_goes_into_every_isolation(place: Place) {
     assert_eq!(taken.tenants, [code("acme"), code("globex")]);
     assert_eq!(inspect(&folder).await.unwrap().tenants, taken.tenants);
     for isolation in Isolation::ALL {
-        let there = super::place(isolation).await;
+        // a tenant's database is called by its id, which is the same in all of them
+        let there = super::place_apart(isolation).await;
         there
             .tenancy()
             .restore_backup(&folder, |_| {})

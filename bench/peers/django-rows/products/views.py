@@ -1,0 +1,11 @@
+from rest_framework.generics import ListAPIView
+
+from .models import Product
+from .serializers import ProductSerializer
+
+
+class ProductList(ListAPIView):
+    serializer_class = ProductSerializer
+
+    def get_queryset(self):
+        return Product.objects.order_by("name")[:20]

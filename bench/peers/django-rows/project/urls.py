@@ -1,0 +1,5 @@
+from django.urls import path
+
+from products.views import ProductList
+
+urlpatterns = [path("api/products", ProductList.as_view())]
