@@ -17,5 +17,8 @@ pub mod policies {}
 #[doc = include_str!("src/jobs.md")]
 pub mod jobs {}
 
+#[doc = include_str!("src/files.md")]
+pub mod files {}
+
 #[doc = include_str!("src/testing.md")]
 pub mod testing {}

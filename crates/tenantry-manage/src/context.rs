@@ -1,5 +1,8 @@
 use tenantry::{
-    Config, OpenError, Tenancy, Tenant, policy::Policies, routing::Site, scoped::mail::SmtpMailer,
+    Config, OpenError, Tenancy, Tenant,
+    policy::Policies,
+    routing::Site,
+    scoped::{files::FileStore, mail::SmtpMailer},
     tenant::TenantCode,
 };
 
@@ -37,6 +40,9 @@ impl Context {
             .development(settings.profile == Profile::Development);
         if let Some(smtp) = &settings.smtp {
             config = config.mailer(SmtpMailer::new(smtp.clone()));
+        }
+        if let Some(url) = &settings.files_url {
+            config = config.files_in(FileStore::at(url)?);
         }
         if let Some(url) = &settings.database_url {
             config = config.database_url(url);

@@ -14,7 +14,7 @@ use tenantry::{
     migrate::MigrateError,
     operators::OperatorError,
     policy::{NotExplained, PolicyError},
-    scoped::{jobs::JobStatus, settings::SettingsError},
+    scoped::{files::FileStoreError, jobs::JobStatus, settings::SettingsError},
     tenant::{DomainName, TenantCode},
     users::UserError,
 };
@@ -38,6 +38,9 @@ pub(crate) enum Error {
         /// What is wrong with it.
         reason: Source,
     },
+    /// Files cannot be kept where it is told.
+    #[error(transparent)]
+    FileStore(#[from] FileStoreError),
     /// The settings file cannot be read.
     #[error("{}: {source}", path.display())]
     SettingsFile {
@@ -308,6 +311,9 @@ pub(crate) enum Error {
     /// Tenants could not be made ahead, or removed.
     #[error("tenants that are made ahead: {0}")]
     Pending(LifecycleError),
+    /// It cannot be told what belongs to nobody.
+    #[error("what belongs to nobody: {0}")]
+    Orphans(LifecycleError),
     /// The catalog cannot be used.
     #[error("the catalog: {0}")]
     Catalog(DbError),

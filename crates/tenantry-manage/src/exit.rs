@@ -42,6 +42,7 @@ impl From<&Error> for Exit {
                 Self::Refused
             }
             Error::Setting { .. }
+            | Error::FileStore(_)
             | Error::NoRedis(_)
             | Error::SettingsFile { .. }
             | Error::SettingsSyntax { .. }
@@ -137,6 +138,7 @@ impl From<&Error> for Exit {
             | Error::Settings { .. }
             | Error::Keys(_)
             | Error::Pending(_)
+            | Error::Orphans(_)
             | Error::Application(_)
             | Error::Bind { .. }
             | Error::Serve(_)

@@ -46,6 +46,12 @@ pub(crate) struct Flags {
     /// How many connections to open to each PostgreSQL server [default: 16]
     #[arg(long, global = true, value_name = "N", help_heading = "Settings")]
     connections: Option<OsString>,
+    /// Where tenants' files are kept, as s3://BUCKET/PREFIX, which no other deployment has; the rest is in
+    /// the environment by the usual names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
+    /// AWS_ENDPOINT_URL for what is not Amazon's, AWS_ALLOW_HTTP=true where that has no TLS [default:
+    /// the data folder]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    files_url: Option<OsString>,
     /// What stands before PostgreSQL: none, or transaction, for a pooler such as PgBouncer in that
     /// mode [default: none]
     #[arg(long, global = true, value_name = "MODE", help_heading = "Settings")]
@@ -156,6 +162,8 @@ pub(crate) struct Settings {
     pub(crate) servers: Vec<(String, String)>,
     pub(crate) connections: Option<NonZeroUsize>,
     pub(crate) pooler: bool,
+    /// `s3://…`; in the data folder where there is none.
+    pub(crate) files_url: Option<String>,
     /// `HOST:PORT`, with a port that is one.
     pub(crate) addr: String,
     pub(crate) host: String,
@@ -229,6 +237,9 @@ impl Settings {
                 .map(|found| found.parsed(str::parse))
                 .transpose()?,
             pooler: find(Key::Pooler).map_or(Ok(false), |found| found.parsed(pooler))?,
+            files_url: find(Key::FilesUrl)
+                .map(|found| found.parsed(files_url))
+                .transpose()?,
             addr: find(Key::Addr)
                 .map_or_else(|| Ok("127.0.0.1:8000".into()), |found| found.parsed(addr))?,
             host: find(Key::Host)
@@ -293,6 +304,7 @@ impl Flags {
             Key::Servers => self.servers.clone(),
             Key::Connections => self.connections.clone(),
             Key::Pooler => self.pooler.clone(),
+            Key::FilesUrl => self.files_url.clone(),
             Key::Addr => self.addr.clone(),
             Key::Host => self.host.clone(),
             Key::TrustProxy => self.trust_proxy.clone(),
@@ -316,6 +328,13 @@ fn database_url(text: &str) -> Result<String, &'static str> {
         Ok(text.into())
     } else {
         Err("must be a URL, as postgres://user:password@host/database")
+    }
+}
+
+fn files_url(text: &str) -> Result<String, &'static str> {
+    match text.starts_with("s3://") {
+        true => Ok(text.into()),
+        false => Err("must be a URL, as s3://bucket/prefix"),
     }
 }
 

@@ -44,8 +44,7 @@ impl<P: Program> Clone for Client<P> {
 impl<P: Program> Client<P> {
     /// Without a tenant, and nobody.
     pub fn new(server: Arc<Server<P>>) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
+        let http = http()
             .redirect(Policy::none())
             .timeout(Duration::from_secs(30))
             .build()
@@ -111,7 +110,7 @@ impl<P: Program> Client<P> {
     pub async fn listen(&self, path: &str) -> Events {
         let url = format!("http://{}{path}", self.server.addr());
         // it may last longer than an answer may take
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http().build().unwrap();
         let request = http.get(url).headers(self.headers.clone());
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
@@ -209,4 +208,11 @@ impl<P: Program> Client<P> {
             body: body.into(),
         })
     }
+}
+
+/// What asks over HTTP, past any proxy.
+pub fn http() -> reqwest::ClientBuilder {
+    // one that has TLS at all asks for a provider, even where nothing is encrypted; it may be there
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().no_proxy()
 }

@@ -15,6 +15,7 @@ mod client;
 mod events;
 mod place;
 mod raw;
+mod s3;
 mod server;
 
 use std::{
@@ -24,10 +25,11 @@ use std::{
 };
 
 pub use answer::Answer;
-pub use client::{Client, Payload};
+pub use client::{Client, Payload, http};
 pub use events::Events;
 pub use place::{Done, Place, Setup, on_databases, on_files};
 pub use raw::{Reply, exchange, get_with_hosts};
+pub use s3::S3Server;
 pub use server::Server;
 
 /// The program that is tried.

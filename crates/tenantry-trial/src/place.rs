@@ -144,7 +144,8 @@ impl<P: Program> Place<P> {
         let own = format!("{}_", P::NAME.to_ascii_uppercase());
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with(&own) || ["DATABASE_URL", "RUST_LOG"].contains(&text.as_ref()) {
+            let is_told = text.starts_with(&own) || text.starts_with("AWS_");
+            if is_told || ["DATABASE_URL", "RUST_LOG"].contains(&text.as_ref()) {
                 command.env_remove(&name);
             }
         }
@@ -171,6 +172,13 @@ impl<P: Program> Place<P> {
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Done {
         Done::of(P::NAME, arguments, self.command(arguments), "")
+    }
+
+    /// Runs the program to its end, with that in its environment besides.
+    pub fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Done {
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
+        Done::of(P::NAME, arguments, command, "")
     }
 
     /// Runs the program to its end, with that on its standard input.

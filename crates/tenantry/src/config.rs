@@ -6,7 +6,8 @@ use crate::{
     policy::Policies,
     resources,
     scoped::{
-        files, jobs, live,
+        files::{self, FileStore},
+        jobs, live,
         mail::{EmlFiles, Mailer, TenantSmtp},
         settings::{Groups, Key, Settings},
     },
@@ -46,6 +47,7 @@ pub struct Config {
     pub(crate) pooler: bool,
     #[cfg(feature = "redis")]
     pub(crate) redis_url: Option<String>,
+    pub(crate) files: FileStore,
     pub(crate) mailer: ByMailer,
     pub(crate) writes_mail: bool,
     pub(crate) mail_address: String,
@@ -82,6 +84,7 @@ impl Config {
         Self {
             #[cfg(feature = "redis")]
             redis_url: None,
+            files: FileStore::default(),
             mailer: ByMailer(Arc::new(EmlFiles::new(data.join("mail")))),
             writes_mail: true,
             mail_address: "no-reply@localhost".into(),
@@ -241,6 +244,26 @@ impl Config {
     #[must_use]
     pub fn redis(mut self, url: impl Into<String>) -> Self {
         self.redis_url = Some(url.into());
+        self
+    }
+
+    /// Where tenants' [files](crate::scoped::files) are kept; under `files` in the data folder unless
+    /// told.
+    ///
+    /// ```
+    /// use tenantry::{Config, scoped::files::FileStore};
+    ///
+    /// let config = Config::new("./data");
+    /// let config = match std::env::var("FILES_URL") {
+    ///     Ok(url) => config.files_in(FileStore::at(&url)?), // s3://bucket/prefix
+    ///     Err(_) => config,
+    /// };
+    /// # drop(config);
+    /// # Ok::<_, tenantry::scoped::files::FileStoreError>(())
+    /// ```
+    #[must_use]
+    pub fn files_in(mut self, store: FileStore) -> Self {
+        self.files = store;
         self
     }
 

@@ -32,7 +32,7 @@ use crate::{
     policy::{OwnPolicies, OwnPolicyError, Permissions, Policies, Principal},
     scoped::{
         cache::{Cache, CacheError, CentralCache, Kept, TenantCache},
-        files::{Files as FilesOf, Usage},
+        files::{FileError, FileStore, Files as FilesOf, Usage},
         jobs::Queue,
         limits::Limiter,
         live,
@@ -64,6 +64,7 @@ pub struct Tenancy(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) data: PathBuf,
+    pub(crate) files: FileStore,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) places: Places,
     pub(crate) cache: Kept,
@@ -249,6 +250,7 @@ impl Tenancy {
             tenant_mailers: TenantMailers::new(config.tenant_smtp),
             development: config.development,
             data: config.data,
+            files: config.files,
             credential_tables: config.credential_tables,
             personal_columns: config.personal_columns,
             meters: Meters::default(),
@@ -554,10 +556,19 @@ impl Tenancy {
         self.0.places.size(tenant).await
     }
 
-    /// How many files the tenant has in the data folder besides its database, mail that was written
-    /// there among them, and how many bytes they have.
-    pub async fn count_files(&self, tenant: &Tenant) -> Usage {
+    /// How many files the tenant has besides its database, mail that was written to the data folder
+    /// among them, and how many bytes they have.
+    ///
+    /// # Errors
+    /// When they are not in the data folder, and where they are cannot be asked.
+    pub async fn count_files(&self, tenant: &Tenant) -> Result<Usage, FileError> {
         lifecycle::count_files(&self.0, tenant.id()).await
+    }
+
+    /// Where the tenant's [files](Self::files) are, for people.
+    #[must_use]
+    pub fn files_location(&self, tenant: &Tenant) -> String {
+        self.0.files.place(&self.0.data, tenant.id())
     }
 
     /// Where the tenant's database is, for people.

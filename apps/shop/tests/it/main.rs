@@ -11,6 +11,7 @@ mod browser;
 mod commands;
 mod crash;
 mod domains;
+mod files_in_s3;
 mod jobs;
 mod leaks;
 mod limits;

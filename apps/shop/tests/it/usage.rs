@@ -238,7 +238,7 @@ async fn metrics_are_for_whoever_may_read_them() {
     let told = own.stderr();
     let (_, rest) = told.split_once("metrics on ").expect(&told);
     let url = rest.split_whitespace().next().unwrap();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = tenantry_trial::http().build().unwrap();
     let answer = http.get(url).send().await.unwrap();
     assert_eq!(answer.status(), 200);
     assert!(answer.text().await.unwrap().contains("tenantry_tenants"));

@@ -1,5 +1,5 @@
 use serde::Serialize;
-use tenantry::{OpenError, Tenancy, Tenant, db::DbError};
+use tenantry::{OpenError, Tenancy, Tenant, db::DbError, lifecycle::LifecycleError};
 use url::Url;
 
 use crate::{Application, Context, Error, confirm::Yes, printer};
@@ -12,8 +12,8 @@ It compares what the catalog says with what there is: every tenant's database is
 are named. In shared tables that takes a look past the wall between tenants, for which each table is
 locked for a moment. Problems are exit code 4.
 
---mend removes what is nobody's, once it is listed and confirmed; not databases, and nothing on
---servers, because another deployment could have them. A catalog that was brought back from a time
+--mend removes what is nobody's, once it is listed and confirmed; not databases, nothing on
+--servers, and no files at --files-url, because another deployment could have them. A catalog that was brought back from a time
 before does not know who came later: then their data is all that is left of them.
 
 Examples:
@@ -88,7 +88,7 @@ pub(super) async fn run<A: Application>(args: &Args, context: &Context) -> Resul
 
 /// Removes what is nobody's, where it can be this deployment's alone.
 async fn mend(tenancy: &Tenancy, yes: Yes) -> Result<(), Error> {
-    let mut orphans = tenancy.orphans().await.map_err(Error::Catalog)?;
+    let mut orphans = tenancy.orphans().await.map_err(orphans_unknown)?;
     orphans.retain(|orphan| orphan.is_removable);
     if orphans.is_empty() {
         return Ok(());
@@ -107,6 +107,13 @@ async fn mend(tenancy: &Tenancy, yes: Yes) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn orphans_unknown(error: LifecycleError) -> Error {
+    match error {
+        LifecycleError::Db(error) => Error::Catalog(error),
+        other => Error::Orphans(other),
+    }
 }
 
 async fn look(
@@ -149,7 +156,7 @@ async fn look(
         }
     }
     if deep && pending.is_empty() {
-        let orphans = tenancy.orphans().await.map_err(Error::Catalog)?;
+        let orphans = tenancy.orphans().await.map_err(orphans_unknown)?;
         if orphans.is_empty() {
             findings.push(ok(
                 "orphans",

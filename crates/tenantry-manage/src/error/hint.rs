@@ -6,7 +6,10 @@ use tenantry::{
     domains::DomainError,
     lifecycle::{ArchiveError, LifecycleError, backup::BackupError},
     policy::NotExplained,
-    scoped::settings::{KeyError, SettingsError},
+    scoped::{
+        files::FileStoreError,
+        settings::{KeyError, SettingsError},
+    },
 };
 
 use crate::{Error, settings::Key};
@@ -16,6 +19,18 @@ impl Error {
     pub(crate) fn hint(&self, app: &str) -> Option<String> {
         Some(match self {
             Self::Setting { .. } => format!("`{app} --help` tells what each setting can be"),
+            Self::FileStore(FileStoreError::NotBuilt(_)) => format!(
+                "build it with that: `cargo build -p {app} --features s3`; or leave {} out, and files are \
+                 in the data folder",
+                Key::FilesUrl.environment(app)
+            ),
+            Self::FileStore(FileStoreError::Plain(_)) => {
+                "AWS_ALLOW_HTTP=true permits it, for what is on this machine or behind a wall"
+                    .into()
+            }
+            Self::FileStore(_) => {
+                format!("`{app} --help` tells of --files-url, and which variables go with it")
+            }
             Self::NoRedis(_) => format!(
                 "`cargo build --features redis` builds {app} with it; without that setting each process \
                  keeps its own cache"

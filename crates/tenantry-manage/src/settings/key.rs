@@ -15,6 +15,7 @@ pub(crate) enum Key {
     Servers,
     Connections,
     Pooler,
+    FilesUrl,
     Addr,
     Host,
     TrustProxy,
@@ -33,13 +34,14 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
         Self::Servers,
         Self::Connections,
         Self::Pooler,
+        Self::FilesUrl,
         Self::Addr,
         Self::Host,
         Self::TrustProxy,
@@ -66,6 +68,7 @@ impl Key {
             Self::Servers => "servers",
             Self::Connections => "connections",
             Self::Pooler => "pooler",
+            Self::FilesUrl => "files-url",
             Self::Addr => "addr",
             Self::Host => "host",
             Self::TrustProxy => "trust-proxy",

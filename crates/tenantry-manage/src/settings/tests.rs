@@ -30,6 +30,7 @@ fn without_anything_the_defaults_hold() {
         servers: Vec::new(),
         connections: None,
         pooler: false,
+        files_url: None,
         addr: "127.0.0.1:8000".into(),
         host: "localhost".into(),
         trust_proxy: Proxies::default(),
@@ -91,7 +92,21 @@ fn what_is_wrong_is_told_with_where_it_stands() {
         key.starts_with("SHOP_KEY") && !key.contains("hunter2"),
         "{key}"
     );
+    let files = told(&["--files-url", "/mnt/files"], &[], "");
+    assert!(files.starts_with("--files-url \"/mnt/files\""), "{files}");
     assert!(told(&[], &[], "dta = 'x'").contains("unknown field `dta`"));
+}
+
+#[test]
+fn files_are_where_it_is_told() {
+    let url = "s3://bucket/prefix";
+    for settings in [
+        gather(&["--files-url", url], &[], ""),
+        gather(&[], &[("SHOP_FILES_URL", url)], ""),
+        gather(&[], &[], "files-url = 's3://bucket/prefix'"),
+    ] {
+        assert_eq!(settings.unwrap().files_url.as_deref(), Some(url));
+    }
 }
 
 #[test]

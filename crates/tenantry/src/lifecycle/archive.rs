@@ -14,12 +14,16 @@ use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::carried::Source;
 use crate::{
     db::{
         DbError,
         transfer::{Cell, Kind, LoadError},
     },
-    scoped::{files::FileName, settings::Fields},
+    scoped::{
+        files::{FileError, FileName},
+        settings::Fields,
+    },
     tenant::TenantId,
 };
 
@@ -61,6 +65,18 @@ pub enum ArchiveError {
     /// A database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// The tenant's files cannot be listed.
+    #[error(transparent)]
+    Files(FileError),
+}
+
+impl From<FileError> for ArchiveError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Db(error) => Self::Db(error),
+            other => Self::Files(other),
+        }
+    }
 }
 
 impl From<LoadError> for ArchiveError {
@@ -260,15 +276,14 @@ impl Writer {
     }
 
     /// Adds a file; one that is gone by now is left out.
-    pub(super) fn file(&mut self, name: FileName, path: &Path) -> Result<(), ArchiveError> {
+    pub(super) fn file(&mut self, name: FileName, from: &Source) -> Result<(), ArchiveError> {
         self.end_table()?;
         let failed = |source| ArchiveError::File {
-            path: path.into(),
+            path: from.place(),
             source,
         };
-        let mut from = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(failed)?,
+        let Some(mut from) = from.open().map_err(failed)? else {
+            return Ok(());
         };
         self.line(&Mark::File { file: name.clone() })?;
         let (mut bytes, mut digest) = (0, Sha256::new());

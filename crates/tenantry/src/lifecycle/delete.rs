@@ -180,7 +180,8 @@ impl Tenancy {
     ///
     /// # Errors
     /// [`LifecycleError::NotPossible`] when it is not there; [`LifecycleError::UnderWay`] when
-    /// another process is at it.
+    /// another process is at it; [`LifecycleError::Files`] when its files are not in the data folder, and
+    /// where they are cannot be asked, with nothing touched.
     pub async fn erase(&self, tenant: &Tenant) -> Result<Certificate, LifecycleError> {
         let (tenancy, tenant) = (self.clone(), tenant.clone());
         tokio::spawn(async move {
@@ -191,7 +192,7 @@ impl Tenancy {
             // where it is now: it may have been moved since
             let now = inner.catalog.store().by_id(tenant.id()).await?;
             let now = now.ok_or(LifecycleError::NotPossible)?;
-            let removed = tenancy.what_goes(&now).await;
+            let removed = tenancy.what_goes(&now).await?;
             let said = serde_json::to_string(&removed).map_err(|e| DbError::Engine(e.into()))?;
             if !inner.catalog.store().begin_erasure(&now, &said).await? {
                 return Err(LifecycleError::NotPossible);
@@ -245,16 +246,17 @@ impl Tenancy {
         count.unwrap_or(0)
     }
 
-    async fn what_goes(&self, tenant: &Tenant) -> Removed {
+    async fn what_goes(&self, tenant: &Tenant) -> Result<Removed, LifecycleError> {
         let rows = async {
             if !self.is_present(tenant).await? {
                 return Err(DbError::Missing(self.location(tenant)));
             }
             transfer::counts(&self.0.places.handle(tenant)?).await
         };
-        let files = super::folders::count(&self.0, tenant.id()).await;
+        // where they cannot be counted they cannot be removed either
+        let files = super::folders::count_what_goes(&self.0, tenant.id()).await?;
         let settings = self.0.catalog.store().settings_of(tenant.id()).await;
-        Removed {
+        Ok(Removed {
             rows: rows.await.ok(),
             bytes: self.size(tenant).await.ok().flatten(),
             files: files.files,
@@ -269,7 +271,7 @@ impl Tenancy {
             settings: settings.map_or(0, |all| all.len() as u64),
             usage_kept: self.usage_kept(tenant).await,
             place: self.location(tenant),
-        }
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 use std::{
-    collections::HashMap,
-    fs::{self, File},
-    io::{self, Write},
+    collections::{HashMap, HashSet},
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::sync::mpsc;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{
     LifecycleError, NewTenant, SeedError,
     archive::{ArchiveError, ColumnHead, Counted, Head, Piece, PieceOfFile, Reader, Who, Writer},
+    carried::{Sink, Source},
     folders,
     snapshot::Snapshot,
     transfer::read,
@@ -21,6 +22,7 @@ use crate::{
         transfer::{Cell, Item, Loader, Selection},
     },
     scoped::{files::FileName, settings::without_secrets},
+    tenancy::Inner,
     tenant::{Tenant, TenantCode, TenantId},
 };
 
@@ -101,13 +103,11 @@ impl Tenancy {
             code,
             name,
         };
-        let (data, id) = (self.0.data.clone(), tenant.id());
-        let files = tokio::task::spawn_blocking(move || match how.anonymise {
+        let files = match how.anonymise {
             // what a file tells, nobody here can know
             true => Vec::new(),
-            false => folders::own(&data, id),
-        });
-        let files = files.await.map_err(|_| crate::db::DbError::Closed)?;
+            false => folders::own(&self.0, tenant.id()).await?,
+        };
         let mut head = Head::new(who, self.tenant_version(), how.anonymise);
         if !files.is_empty() {
             head = head.with_files();
@@ -151,7 +151,6 @@ impl Tenancy {
         };
         let new = placed(NewTenant::new(code, head.tenant.name));
         let without = self.0.credentials();
-        let data = self.0.data.clone();
         let inner = self.0.clone();
         // whatever the archive has
         let settings = without_secrets(head.settings);
@@ -159,7 +158,7 @@ impl Tenancy {
             // on nobody's account
             let db = inner.places.handle(&made)?;
             let keep: Keep = Box::new(move |table, _, _| !without.contains(table));
-            let files = FilesOf::new(data, made.id());
+            let files = FilesOf::new(inner.clone(), made.id());
             load(reader, &db, keep, files)
                 .await
                 .map_err(SeedError::from)?;
@@ -184,13 +183,13 @@ pub(super) async fn into_file(
     head: Head,
     mut items: mpsc::Receiver<Result<Item, crate::db::DbError>>,
     mut others: Option<Pseudonyms>,
-    files: Vec<(FileName, PathBuf)>,
+    files: Vec<(FileName, Source)>,
 ) -> Result<Counted, ArchiveError> {
     tokio::task::spawn_blocking(move || {
         let mut writer = Writer::create(&path, &head)?;
         let written = write(&mut writer, &mut items, others.as_mut()).and_then(|()| {
             let mut files = files.into_iter();
-            files.try_for_each(|(name, path)| writer.file(name, &path))
+            files.try_for_each(|(name, from)| writer.file(name, &from))
         });
         match written {
             Ok(()) => writer.finish(),
@@ -321,18 +320,20 @@ async fn pour_with(
     Ok(())
 }
 
-/// Writes an archive's files into the folder of a tenant that is being made.
+/// Writes an archive's files to where those of a tenant that is being made are.
 struct FilesOf {
-    data: PathBuf,
+    inner: Arc<Inner>,
     id: TenantId,
-    now: Option<(PathBuf, File)>,
+    seen: HashSet<FileName>,
+    now: Option<(FileName, Sink)>,
 }
 
 impl FilesOf {
-    fn new(data: PathBuf, id: TenantId) -> Self {
+    fn new(inner: Arc<Inner>, id: TenantId) -> Self {
         Self {
-            data,
+            inner,
             id,
+            seen: HashSet::new(),
             now: None,
         }
     }
@@ -340,24 +341,22 @@ impl FilesOf {
     fn take(&mut self, piece: PieceOfFile) -> Result<(), ArchiveError> {
         match piece {
             PieceOfFile::Begin(name) => {
-                let path = folders::own_place(&self.data, self.id, &name);
-                let make = || {
-                    if let Some(folder) = path.parent() {
-                        fs::create_dir_all(folder)?;
-                    }
-                    File::create_new(&path)
-                };
-                let file = make().map_err(failed(&path))?;
-                self.now = Some((path, file));
+                if !self.seen.insert(name.clone()) {
+                    return Err(ArchiveError::Damaged(format!(
+                        "it has the file {name} twice"
+                    )));
+                }
+                let sink = Sink::create(&self.inner, self.id, &name).map_err(failed(&name))?;
+                self.now = Some((name, sink));
             }
             PieceOfFile::Bytes(bytes) => {
-                if let Some((path, file)) = &mut self.now {
-                    file.write_all(&bytes).map_err(failed(path))?;
+                if let Some((name, sink)) = &mut self.now {
+                    sink.write(&bytes).map_err(failed(name))?;
                 }
             }
             PieceOfFile::End => {
-                if let Some((path, file)) = self.now.take() {
-                    file.sync_all().map_err(failed(&path))?;
+                if let Some((name, sink)) = self.now.take() {
+                    sink.end().map_err(failed(&name))?;
                 }
             }
         }
@@ -365,8 +364,8 @@ impl FilesOf {
     }
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
-    let path = path.to_owned();
+fn failed(name: &FileName) -> impl FnOnce(io::Error) -> ArchiveError + use<> {
+    let path = PathBuf::from(name.as_str());
     move |source| ArchiveError::File { path, source }
 }
 

@@ -6,6 +6,7 @@
 
 mod archive;
 pub mod backup;
+mod carried;
 mod change;
 mod create;
 mod delete;
@@ -30,7 +31,7 @@ pub(crate) use pool::{Taken, keep_ready};
 pub(crate) use recover::recover;
 pub use rollout::{FailedMigration, Migrated, Rollout};
 
-use crate::{db::DbError, migrate::MigrateError, tenant::Placement};
+use crate::{db::DbError, migrate::MigrateError, scoped::files::FileError, tenant::Placement};
 
 /// An error of the application's own, from the seeding of a tenant.
 pub type SeedError = Box<dyn std::error::Error + Send + Sync>;
@@ -71,7 +72,19 @@ pub enum LifecycleError {
     /// A database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// The tenant's files could not be read, written or removed.
+    #[error(transparent)]
+    Files(FileError),
     /// The process is shutting down. What was begun is finished or undone at the next start.
     #[error("shutting down")]
     ShuttingDown,
+}
+
+impl From<FileError> for LifecycleError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Db(error) => Self::Db(error),
+            other => Self::Files(other),
+        }
+    }
 }

@@ -25,8 +25,8 @@ pub struct Orphan {
     /// What it is and where, for people.
     pub what: String,
     /// Whether [`Tenancy::remove_orphan`] removes it. It does not where another deployment could
-    /// have it: databases, which are the server's and not a deployment's, and what is on servers
-    /// that the catalog is not on.
+    /// have it: databases, which are the server's and not a deployment's, what is on servers that the
+    /// catalog is not on, and files that are not in the data folder.
     pub is_removable: bool,
     remains: Remains,
 }
@@ -37,6 +37,8 @@ enum Remains {
     Place(&'static str, String),
     /// Files beside.
     Folders,
+    /// Files that are kept elsewhere.
+    Objects,
 }
 
 impl Tenancy {
@@ -46,14 +48,22 @@ impl Tenancy {
     /// locked for the moment that it takes, in a transaction that is undone.
     ///
     /// # Errors
-    /// When the folder or a server cannot be read; [`DbError::Busy`] when a table is in use for
-    /// longer than that waits.
-    pub async fn orphans(&self) -> Result<Vec<Orphan>, DbError> {
+    /// When the folder, a server or the store of files cannot be read; [`DbError::Busy`] when a table is
+    /// in use for longer than that waits.
+    pub async fn orphans(&self) -> Result<Vec<Orphan>, LifecycleError> {
         let inner = &self.0;
         // what is there first, and then who is known: whoever is made meanwhile has a record
         let mut found = Vec::new();
         if owns_folder(inner)? {
             found.extend(in_folder(inner).await?);
+        }
+        for tenant in inner.files.tenants().await? {
+            found.push(Orphan {
+                tenant,
+                what: format!("files at {}", inner.files.place(&inner.data, tenant)),
+                is_removable: false,
+                remains: Remains::Objects,
+            });
         }
         for (name, server) in inner.places.named_servers() {
             for (isolation, id) in postgres::places(server).await? {
@@ -73,7 +83,7 @@ impl Tenancy {
         found.retain(
             |orphan| match (&orphan.remains, known.get(&orphan.tenant)) {
                 (_, None) => true,
-                (Remains::Folders, Some(_)) => false,
+                (Remains::Folders | Remains::Objects, Some(_)) => false,
                 (Remains::Place(isolation, _), Some(isolations)) => !isolations.contains(isolation),
             },
         );
@@ -96,7 +106,9 @@ impl Tenancy {
             return Ok(false);
         }
         match &orphan.remains {
-            Remains::Folders => folders::remove(inner, orphan.tenant).await?,
+            Remains::Folders => folders::remove_in_data(inner, orphan.tenant).await?,
+            // another deployment may have them
+            Remains::Objects => return Ok(false),
             Remains::Place(isolation, server) => {
                 let isolation = isolation.parse().map_err(|error| {
                     DbError::Engine(Box::<crate::tenant::UnknownWord>::new(error))

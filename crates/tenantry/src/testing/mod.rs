@@ -28,7 +28,7 @@ mod smtp;
 pub use certificate::SelfSigned;
 pub use leaks::files_with;
 pub use names::NameServer;
-pub use place::Place;
+pub use place::{FilesElsewhere, Place};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use smtp::{Received, SmtpRules, SmtpSink};

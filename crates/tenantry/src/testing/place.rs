@@ -1,3 +1,5 @@
+use std::{fmt, path::PathBuf, sync::Arc};
+
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -8,6 +10,7 @@ use crate::{
     isolation::postgres,
     lifecycle::{LifecycleError, NewTenant},
     migrate::Migrations,
+    scoped::files::FileStore,
     tenant::{Isolation, TenantCode},
 };
 
@@ -23,6 +26,28 @@ pub struct Place {
     folder: TempDir,
     /// The database that the catalog is in, where it is not a file, and what its roles are called by.
     database: Option<(String, String)>,
+    files: Option<FilesElsewhere>,
+}
+
+/// Where the files of a place's tenants are, if not in its folder: somewhere where a test sees what of
+/// them is on the disk.
+#[derive(Clone)]
+pub struct FilesElsewhere {
+    /// The store.
+    pub store: FileStore,
+    /// The folder that has a folder for each tenant that has files.
+    pub folder: PathBuf,
+    /// Finds what there is of uploads that are not whole: a path for each.
+    pub unfinished: Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>,
+}
+
+impl fmt::Debug for FilesElsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilesElsewhere")
+            .field("store", &self.store)
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the roles of places are called by that have the same.
@@ -130,7 +155,32 @@ impl Place {
             central_migrations,
             folder,
             database,
+            files: None,
         }
+    }
+
+    /// The same, with its tenants' files elsewhere.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub async fn with_files(mut self, files: FilesElsewhere) -> Self {
+        self.files = Some(files);
+        self.reopen().await;
+        self
+    }
+
+    /// The folder that has a folder for each tenant that has files.
+    pub(super) fn files(&self) -> PathBuf {
+        match &self.files {
+            None => self.folder.path().join("files"),
+            Some(elsewhere) => elsewhere.folder.clone(),
+        }
+    }
+
+    /// What there is of uploads that are not whole, where that is in no tenant's folder.
+    pub(super) fn unfinished(&self) -> Vec<PathBuf> {
+        let elsewhere = self.files.as_ref();
+        elsewhere.map_or_else(Vec::new, |files| (files.unfinished)())
     }
 
     /// The deployment.
@@ -160,12 +210,16 @@ impl Place {
     /// The same deployment, as a program with other migrations of the tenants would have it.
     #[must_use]
     pub fn config_with(&self, tenant_migrations: Migrations) -> Config {
-        config(
+        let config = config(
             &self.folder,
             self.database.as_ref(),
             tenant_migrations,
             &self.central_migrations,
-        )
+        );
+        match &self.files {
+            None => config,
+            Some(files) => config.files_in(files.store.clone()),
+        }
     }
 
     /// A tenant to be made here.

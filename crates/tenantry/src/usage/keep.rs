@@ -127,11 +127,13 @@ impl Tenancy {
             let Some(tenant) = tenant.filter(|tenant| !tenant.status().is_gone()) else {
                 continue;
             };
-            // where a tenant shares tables nobody knows; a server that is away is asked again
+            // where a tenant shares tables nobody knows; what is away is asked again
             let Ok(database) = self.size(&tenant).await else {
                 continue;
             };
-            let files = lifecycle::count_files(inner, id).await;
+            let Ok(files) = lifecycle::count_files(inner, id).await else {
+                continue;
+            };
             let stored = [database.unwrap_or(0), files.bytes];
             self.ledger().note_stored(id, stored);
         }

@@ -117,7 +117,9 @@ async fn without_a_command_it_serves() {
     let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
     let url = line.trim().strip_prefix("listening on ").map(str::to_owned);
-    let health = reqwest::get(format!("{}/healthz", url.unwrap_or_default())).await;
+    let http = tenantry_trial::http().build().unwrap();
+    let health = http.get(format!("{}/healthz", url.unwrap_or_default()));
+    let health = health.send().await;
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(health.unwrap().status(), 200);

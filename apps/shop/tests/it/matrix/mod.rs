@@ -113,7 +113,7 @@ impl Neighbours {
             let new = user(shop, &word);
             let owner = shop.as_owner();
             owner.send("POST", "/api/users", new).await.is(201);
-            let theme = table::theme(shop, &word, "");
+            let theme = bodies::theme(shop, &word, "");
             owner.send("PUT", "/api/theme", theme).await.is(200);
             let logo = owner.raw("PUT", "/api/theme/logo", "image/png", png(3, 2));
             logo.await.is(200);

@@ -60,7 +60,8 @@ struct Health {
     /// How many of those that are queued wait for too long.
     overdue: Option<u64>,
     database_bytes: Option<u64>,
-    file_bytes: u64,
+    /// Nothing where they cannot be counted.
+    file_bytes: Option<u64>,
     /// What it used within a day, as far as it is written down.
     last_day: Option<Used>,
 }
@@ -116,7 +117,7 @@ async fn look_at(tenancy: &Tenancy, tenant: &Tenant, failure: Option<&FailedMigr
         jobs: None,
         overdue: None,
         database_bytes: tenancy.size(tenant).await.ok().flatten(),
-        file_bytes: tenancy.count_files(tenant).await.bytes,
+        file_bytes: None,
         last_day: None,
     };
     let problems = &mut health.problems;
@@ -164,6 +165,10 @@ async fn look_at(tenancy: &Tenancy, tenant: &Tenant, failure: Option<&FailedMigr
         Ok(groups) => problems.extend(groups.into_iter().filter_map(|group| group.error)),
         Err(error) => problems.push(format!("its settings cannot be read: {error}")),
     }
+    match tenancy.count_files(tenant).await {
+        Ok(files) => health.file_bytes = Some(files.bytes),
+        Err(error) => problems.push(format!("its files cannot be counted: {error}")),
+    }
     if !tenancy.plan(tenant).is_known() {
         problems.push(format!(
             "it is on the plan {:?}, which nobody knows",
@@ -204,7 +209,7 @@ fn print(health: &Health) -> Result<(), Error> {
         )
     });
     let database = health.database_bytes.map_or("?".into(), size::for_people);
-    let files = size::for_people(health.file_bytes);
+    let files = health.file_bytes.map_or("?".into(), size::for_people);
     let well = if health.problems.is_empty() {
         "well"
     } else {

@@ -43,10 +43,14 @@ struct Shown<'a> {
 struct Real {
     present: bool,
     bytes: Option<u64>,
-    /// How many files it has besides.
-    files: u64,
+    /// How many files it has besides; nothing when they cannot be counted.
+    files: Option<u64>,
     /// How many bytes those have.
-    file_bytes: u64,
+    file_bytes: Option<u64>,
+    /// Where those are that the application keeps.
+    files_location: String,
+    /// Why they cannot be counted.
+    files_error: Option<String>,
     /// The migrations it lacks by its own ledger; nothing when that cannot be read.
     pending: Option<Vec<String>>,
     error: Option<String>,
@@ -81,7 +85,10 @@ pub(super) async fn run<A: Application>(
     };
     let failures = tenancy.failed_migrations().await.map_err(Error::Catalog)?;
     let failure = failures.into_iter().find(|one| one.tenant == tenant.id());
-    let files = tenancy.count_files(&tenant).await;
+    let (files, files_error) = match tenancy.count_files(&tenant).await {
+        Ok(files) => (Some(files), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
     let settings = tenancy.settings(&tenant).shown().await;
     let settings = settings.map_err(|error| Error::settings(&args.code, error))?;
     let broken = settings.iter().filter_map(|group| group.error.clone());
@@ -99,11 +106,16 @@ pub(super) async fn run<A: Application>(
     let month = month_of(Utc::now());
     let used = tenancy.usage(Some(tenant.id()), month..Utc::now(), By::Whole);
     let used = used.await.map_err(Error::Catalog)?.into_iter().next();
-    let own_files = tenancy.files(&tenant).usage().await.unwrap_or_default();
+    let own_files = match files {
+        Some(_) => tenancy.files(&tenant).usage().await.ok(),
+        None => None,
+    };
     let real = Real {
         notes,
         jobs,
-        mails: files.files.saturating_sub(own_files.files),
+        mails: files
+            .zip(own_files)
+            .map_or(0, |(all, own)| all.files.saturating_sub(own.files)),
         broken_settings: broken.collect(),
         settings: settings
             .iter()
@@ -111,8 +123,10 @@ pub(super) async fn run<A: Application>(
             .map(|group| group.name)
             .collect(),
         present,
-        files: files.files,
-        file_bytes: files.bytes,
+        files: files.map(|files| files.files),
+        file_bytes: files.map(|files| files.bytes),
+        files_location: tenancy.files_location(&tenant),
+        files_error,
         failed: failure.map(|one| one.error),
         bytes: tenancy.size(&tenant).await.map_err(Error::Catalog)?,
         pending,
@@ -275,9 +289,12 @@ fn database(real: &Real) -> String {
 }
 
 fn files_of(real: &Real) -> String {
-    match real.files {
-        0 => "none".into(),
-        files => format!("{files}, {}", size::for_people(real.file_bytes)),
+    let at = &real.files_location;
+    match (real.files.zip(real.file_bytes), &real.files_error) {
+        (Some((0, _)), _) => "none".into(),
+        (Some((files, bytes)), _) => format!("{files}, {}, at {at}", size::for_people(bytes)),
+        (None, Some(error)) => format!("unknown, at {at}: {error}"),
+        (None, None) => "unknown".into(),
     }
 }
 

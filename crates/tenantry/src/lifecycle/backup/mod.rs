@@ -23,6 +23,7 @@ use super::{LifecycleError, archive::ArchiveError};
 use crate::{
     db::{DbError, transfer::LoadError},
     migrate::MigrateError,
+    scoped::files::FileError,
     tenant::TenantCode,
 };
 
@@ -106,6 +107,18 @@ pub enum BackupError {
     /// A database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// A tenant's files cannot be listed.
+    #[error(transparent)]
+    Files(FileError),
+}
+
+impl From<FileError> for BackupError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Db(error) => Self::Db(error),
+            other => Self::Files(other),
+        }
+    }
 }
 
 impl BackupError {
@@ -127,6 +140,7 @@ impl From<ArchiveError> for BackupError {
             ArchiveError::File { path, source } => Self::File { path, source },
             ArchiveError::Misfit(what) => Self::Misfit(what),
             ArchiveError::Db(error) => Self::Db(error),
+            ArchiveError::Files(error) => Self::Files(error),
             other => Self::Damaged(other.to_string()),
         }
     }

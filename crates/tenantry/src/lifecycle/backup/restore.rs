@@ -2,13 +2,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
     Backup, BackupError, blocking,
     manifest::{Entry, Manifest},
-    take::{Step, copy_file},
+    take::Step,
 };
 use crate::{
     Tenancy,
@@ -23,6 +26,7 @@ use crate::{
     lifecycle::{
         LifecycleError,
         archive::Reader,
+        carried::{Sink, Source},
         export::{Keep, pour},
         folders,
         lock::TenantLock,
@@ -30,7 +34,11 @@ use crate::{
         snapshot::Snapshot,
         transfer::copy,
     },
-    scoped::settings::without_secrets,
+    scoped::{
+        files::{FOLDER, FileName},
+        settings::without_secrets,
+    },
+    tenancy::Inner,
     tenant::{Isolation, Placement, Record, Tenant, TenantCode, TenantId, TenantStatus},
 };
 
@@ -229,7 +237,7 @@ impl Tenancy {
         let made = async {
             self.bring_data(&draft, entry, folder, secrets).await?;
             failpoint("restore.loaded");
-            bring_files(&inner.data, draft.id(), entry, folder).await?;
+            bring_files(inner, draft.id(), entry, folder).await?;
             let settings = match secrets {
                 Secrets::Kept => entry.settings.clone(),
                 Secrets::Dropped => without_secrets(entry.settings.clone()),
@@ -388,7 +396,7 @@ async fn read(path: PathBuf) -> Result<Reader, BackupError> {
 }
 
 async fn bring_files(
-    data: &Path,
+    inner: &Arc<Inner>,
     id: TenantId,
     entry: &Entry,
     folder: &Path,
@@ -396,18 +404,53 @@ async fn bring_files(
     let before = format!("files/{}/", entry.id);
     let mut copies = Vec::new();
     for part in &entry.files {
-        let path = part
-            .path
-            .strip_prefix(&before)
-            .and_then(|path| folders::place(data, id, path));
-        let path =
-            path.ok_or_else(|| BackupError::Damaged(format!("{} is nobody's", part.path)))?;
-        copies.push((part.at(folder), path));
+        let nobodys = || BackupError::Damaged(format!("{} is nobody's", part.path));
+        let path = part.path.strip_prefix(&before).ok_or_else(nobodys)?;
+        let place = folders::place(&inner.data, id, path).ok_or_else(nobodys)?;
+        let own = path
+            .strip_prefix(FOLDER)
+            .and_then(|path| path.strip_prefix('/'));
+        let to = match own.filter(|_| !inner.files.is_folder()) {
+            None => To::Place(place),
+            // in a folder it was there, and nobody could read it
+            Some(own) => To::Name(FileName::new(own).map_err(|error| {
+                BackupError::Misfit(format!("{}: {error}; a data folder takes it", part.path))
+            })?),
+        };
+        copies.push((part.at(folder), to));
     }
+    let inner = inner.clone();
     blocking(move || {
-        copies
-            .iter()
-            .try_for_each(|(from, to)| copy_file(from, to).map(drop))
+        copies.into_iter().try_for_each(|(from, to)| match to {
+            To::Place(to) => {
+                let copied = Source::File(from).copy_to(&to);
+                copied.map(drop).map_err(BackupError::file(&to))
+            }
+            To::Name(name) => {
+                let put = put(&inner, id, &from, &name);
+                put.map_err(BackupError::file(&from))
+            }
+        })
     })
     .await
+}
+
+/// Where a file of a backup goes.
+enum To {
+    /// Into the data folder.
+    Place(PathBuf),
+    /// To where files are kept.
+    Name(FileName),
+}
+
+fn put(inner: &Inner, id: TenantId, from: &Path, name: &FileName) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    let mut to = Sink::create(inner, id, name)?;
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut piece)? {
+            0 => return to.end(),
+            length => to.write(&piece[..length])?,
+        }
+    }
 }

@@ -133,8 +133,8 @@ impl Tenancy {
                     taken.into_iter().for_each(|entry| manifest.add(entry));
                     None
                 }
-                Err(BackupError::Db(error))
-                    if tenant.is_none() && !matches!(error, DbError::Full) =>
+                Err(error @ (BackupError::Db(_) | BackupError::Files(_)))
+                    if tenant.is_none() && !matches!(error, BackupError::Db(DbError::Full)) =>
                 {
                     // without the catalog it is nobody's own failure
                     self.0.catalog.store().by_id(found.id()).await?;
@@ -231,12 +231,14 @@ impl Tenancy {
         // one that is being moved is stopped for that, and no more
         let moves = inner.catalog.store().moves().await?;
         let moving = moves.into_iter().find(|one| one.tenant == now.id());
-        let (from, to, id) = (inner.data.clone(), folder.to_owned(), now.id());
+        let (to, id) = (folder.to_owned(), now.id());
+        let all = folders::all(inner, id).await?;
         let files = blocking(move || {
             let mut files = Vec::new();
-            for (path, copy) in folders::files(&from, id) {
+            for (from, copy) in all {
                 let copy = format!("files/{id}/{copy}");
-                if copy_file(&path, &to.join(&copy))? {
+                let path = to.join(&copy);
+                if from.copy_to(&path).map_err(BackupError::file(&path))? {
                     files.push(Part::of(&to, copy)?);
                 }
             }
@@ -405,22 +407,6 @@ fn remove(path: &Path) -> Result<(), BackupError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(BackupError::file(path)(error)),
         _ => Ok(()),
-    }
-}
-
-/// Copies a file that somebody may remove meanwhile: whether it was there.
-pub(super) fn copy_file(from: &Path, to: &Path) -> Result<bool, BackupError> {
-    let copy = || {
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::copy(from, to)?;
-        File::open(to)?.sync_all()
-    };
-    match copy() {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound && !from.exists() => Ok(false),
-        Err(error) => Err(BackupError::file(to)(error)),
     }
 }
 

@@ -1,8 +1,9 @@
 //! A tenant's files: put as a stream, read as a stream, whole or in part.
 //!
 //! They are in the data folder, in a folder that is called by the tenant's id, and a [`Files`] is made
-//! of that folder: another tenant's are not in it, whatever the name. A [`FileName`] leads nowhere but
-//! down. What a file is ([`FileKind`]) is told from its first bytes.
+//! of that folder: another tenant's are not in it, whatever the name. With a [`FileStore`] they are in
+//! a bucket, below a prefix that is the tenant's id, and nothing else is different. A [`FileName`] leads
+//! nowhere but down. What a file is ([`FileKind`]) is told from its first bytes.
 //!
 //! ```
 //! # use tenantry::{Tenancy, Tenant, scoped::files::FileError};
@@ -25,9 +26,13 @@ mod error;
 mod kind;
 mod name;
 mod put;
+#[cfg(feature = "s3")]
+mod s3;
 mod signed;
+mod store;
+mod upload;
 
-use std::{collections::BTreeMap, fmt, fs, ops::Range, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -36,8 +41,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use object_store::{
-    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, local::LocalFileSystem,
-    path::Path as StorePath,
+    GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path as StorePath,
 };
 
 pub use error::FileError;
@@ -47,10 +51,13 @@ pub use name::{FileName, NameError};
 pub(crate) use put::UNFINISHED;
 pub use signed::Signature;
 pub(crate) use signed::migrations;
+pub(crate) use store::Own;
+pub use store::{FileStore, FileStoreError};
+pub(crate) use upload::Upload;
 
 use crate::{
     Tenancy,
-    db::{DbError, Meter, Quantity},
+    db::{Meter, Quantity},
     tenant::Tenant,
 };
 
@@ -106,7 +113,7 @@ pub struct Found {
     pub info: FileInfo,
     /// What it is.
     pub kind: FileKind,
-    store: LocalFileSystem,
+    store: Arc<dyn ObjectStore>,
     tag: Option<String>,
     meter: Arc<Meter>,
 }
@@ -124,7 +131,7 @@ impl Files {
     /// # Errors
     /// [`FileError::NotFound`]; and when it cannot be read.
     pub async fn find(&self, name: &FileName) -> Result<Found, FileError> {
-        let store = self.store(false).await?;
+        let store = self.own().opened().await?.ok_or(FileError::NotFound)?;
         let path = name.path();
         // one that is replaced in between is looked at anew
         for _ in 0..3 {
@@ -159,7 +166,15 @@ impl Files {
     /// # Errors
     /// When it cannot be removed.
     pub async fn delete(&self, name: &FileName) -> Result<bool, FileError> {
-        let deleted = async { Ok(self.store(false).await?.delete(&name.path()).await?) };
+        let own = self.own();
+        let deleted = async {
+            let store = own.opened().await?.ok_or(FileError::NotFound)?;
+            if let Own::Objects(_) = own {
+                // which does not say whether there was one
+                store.head(&name.path()).await?;
+            }
+            Ok(store.delete(&name.path()).await?)
+        };
         match deleted.await {
             Ok(()) => Ok(true),
             Err(FileError::NotFound | FileError::Occupied) => Ok(false),
@@ -222,18 +237,8 @@ impl Files {
         &self,
         under: Option<&FileName>,
     ) -> Result<BoxStream<'static, Result<FileInfo, FileError>>, FileError> {
-        let store = match self.store(false).await {
-            Err(FileError::NotFound) => return Ok(stream::empty().boxed()),
-            other => other?,
-        };
-        let under = under.map(FileName::path);
-        let found = store.list(under.as_ref()).map_err(FileError::from);
-        // what has no name of ours is not ours, or not whole
-        let named = found.try_filter_map(async |meta| {
-            let name = FileName::new(meta.location.as_ref()).ok();
-            Ok(name.map(|name| info(meta, name)))
-        });
-        Ok(named.boxed())
+        let found = self.own().list(under).await?;
+        Ok(found.map_ok(|(name, meta)| info(meta, name)).boxed())
     }
 
     /// The tenant as it is now.
@@ -245,26 +250,10 @@ impl Files {
         }
     }
 
-    fn folder(&self) -> PathBuf {
-        let data = &self.tenancy.0.data;
-        data.join(FOLDER).join(self.tenant.id().to_string())
-    }
-
-    /// The tenant's folder, and nothing else.
-    async fn store(&self, make: bool) -> Result<LocalFileSystem, FileError> {
-        let folder = self.folder();
-        let opening = tokio::task::spawn_blocking(move || {
-            if make {
-                let unfinished = folder.join(UNFINISHED);
-                fs::create_dir_all(&unfinished).map_err(error::of_io)?;
-                put::sweep(&unfinished);
-            } else if !folder.is_dir() {
-                return Err(FileError::NotFound);
-            }
-            let store = LocalFileSystem::new_with_prefix(&folder)?;
-            Ok(store.with_fsync(true).with_automatic_cleanup(true))
-        });
-        opening.await.map_err(|_| FileError::Db(DbError::Closed))?
+    /// The tenant's, and nothing else.
+    fn own(&self) -> Own {
+        let inner = &self.tenancy.0;
+        inner.files.of(&inner.data, self.tenant.id())
     }
 }
 
@@ -289,7 +278,7 @@ impl Found {
 }
 
 async fn read(
-    store: &LocalFileSystem,
+    store: &Arc<dyn ObjectStore>,
     path: &StorePath,
     range: Range<u64>,
     tag: Option<String>,
@@ -307,11 +296,16 @@ async fn read(
 }
 
 fn info(meta: ObjectMeta, name: FileName) -> FileInfo {
+    let tag = meta.e_tag.unwrap_or_default();
     FileInfo {
         name,
         bytes: meta.size,
         modified: meta.last_modified,
-        etag: format!("\"{}\"", meta.e_tag.unwrap_or_default()),
+        // some stores tell it as HTTP has it
+        etag: match tag.ends_with('"') {
+            true => tag,
+            false => format!("\"{tag}\""),
+        },
     }
 }
 

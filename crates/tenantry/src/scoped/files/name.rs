@@ -86,7 +86,7 @@ impl FileName {
     }
 
     /// Where it is in the store of its tenant.
-    pub(super) fn path(&self) -> Path {
+    pub(crate) fn path(&self) -> Path {
         // parsed, because collected it would be escaped, and be another name there
         Path::parse(&self.0).expect("what is a name here is a path of the store's")
     }

@@ -6,22 +6,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use object_store::{
-    MultipartUpload, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as StorePath,
-};
+use object_store::ObjectStoreExt;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
-use super::{FileError, FileKind, FileName, Files, Stored};
-use crate::db::{DbError, Quantity, TenantTx};
+use super::{FileError, FileName, Files, Own, Stored, upload::Upload};
+use crate::{
+    db::{DbError, Quantity, TenantTx},
+    tenant::TenantStatus,
+};
 
 /// Where uploads are until they are whole; no [`FileName`] begins so.
 pub(crate) const UNFINISHED: &str = ".unfinished";
-
-/// What of an upload is kept in memory.
-const PIECE: usize = 1 << 20;
 
 /// An upload that nothing was written to for so long was left by a process that died.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
@@ -30,7 +27,7 @@ impl Files {
     /// Puts a file there, in the place of one of that name. It is seen when it is whole and safe on
     /// the disk; when what comes in fails, has more than `most` bytes, or the returned future is
     /// dropped, nothing is left of it and what was there stays. Of a large one about 2 MiB are in
-    /// memory.
+    /// memory, and 16 where files are in a bucket.
     ///
     /// Where the tenant's [limits](crate::tenant::Limits) say how many bytes its files may have, it is
     /// counted when the file comes in, and again when it gets its name: of two that come in at once and
@@ -45,74 +42,84 @@ impl Files {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.here().await?;
-        let store = self.store(true).await?;
-        let draft = StorePath::from_iter([UNFINISHED, &Uuid::now_v7().to_string()]);
         // dropped before its end, it removes what it has
-        let mut upload = store.put_multipart(&draft).await?;
+        let mut upload = Upload::begin(&self.own(), name).await?;
         let received = async {
             let room = self.room(name).await?;
-            let received = receive(
-                &mut *upload,
-                bytes,
-                room.map_or(most, |room| room.min(most)),
-            );
+            let received = receive(&mut upload, bytes, room.map_or(most, |room| room.min(most)));
             match (received.await, room) {
                 (Err(FileError::TooLarge { .. }), Some(room)) if room < most => Err(self.no_room()),
                 (received, _) => received,
             }
         };
-        let stored = match received.await {
-            Ok(stored) => stored,
-            Err(error) => {
-                drop(upload.abort().await);
-                return Err(error);
-            }
-        };
+        if let Err(error) = received.await {
+            upload.abandon().await;
+            return Err(error);
+        }
         // all of it is here: whoever goes away now does not leave it half done
         let (files, name) = (self.clone(), name.clone());
-        let bytes = stored.bytes;
         let ending = tokio::spawn(async move {
-            files.end(upload, &store, draft, name, bytes).await?;
+            let stored = files.end(upload, name).await?;
             let meter = files.tenancy.meter(&files.tenant);
             meter.add(Quantity::FilesPut, 1);
-            meter.add(Quantity::FileBytesIn, bytes);
-            Ok::<_, FileError>(())
+            meter.add(Quantity::FileBytesIn, stored.bytes);
+            Ok::<_, FileError>(stored)
         });
-        ending.await.map_err(|_| DbError::Closed)??;
-        Ok(stored)
+        ending.await.map_err(|_| DbError::Closed)?
     }
 
     /// Gives an upload its name.
-    async fn end(
-        &self,
-        mut upload: Box<dyn MultipartUpload>,
-        store: &LocalFileSystem,
-        draft: StorePath,
-        name: FileName,
-        bytes: u64,
-    ) -> Result<(), FileError> {
-        let ended = async {
-            upload.complete().await?;
+    async fn end(&self, mut upload: Upload, name: FileName) -> Result<Stored, FileError> {
+        let prepared = async {
+            let stored = upload.finish().await?;
+            upload.check_free().await?;
             // one that was deleted meanwhile has nothing more put into it
             self.here().await?;
             let counted = self.count_alone().await?;
-            if self.room(&name).await?.is_some_and(|room| bytes > room) {
+            if self
+                .room(&name)
+                .await?
+                .is_some_and(|room| stored.bytes > room)
+            {
                 return Err(self.no_room());
             }
-            store.rename(&draft, &name.path()).await?;
-            drop(counted);
-            Ok(())
+            Ok((stored, counted))
         };
-        let ended = ended.await;
-        if ended.is_err() {
-            drop(upload);
-            drop(store.delete(&draft).await);
+        let (stored, counted) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                upload.abandon().await;
+                return Err(gone(error));
+            }
+        };
+        upload.publish().await.map_err(gone)?;
+        drop(counted);
+        self.take_back(&name).await?;
+        Ok(stored)
+    }
+
+    /// An erasure that began since it was looked has not seen the file, where no folder is gone that
+    /// it would have been in.
+    async fn take_back(&self, name: &FileName) -> Result<(), FileError> {
+        let Own::Objects(store) = self.own() else {
+            return Ok(());
+        };
+        let catalog = self.tenancy.0.catalog.store();
+        match catalog.by_id(self.tenant.id()).await? {
+            Some(now) if now.status() != TenantStatus::Deleting => Ok(()),
+            _ => {
+                store.delete(&name.path()).await?;
+                Err(FileError::NoTenant)
+            }
         }
-        match ended {
-            // it was erased, and what there was of the upload with it
-            Err(FileError::NotFound) => Err(FileError::NoTenant),
-            other => other,
-        }
+    }
+}
+
+/// A folder that is not there was erased, and what there was of the upload with it.
+fn gone(error: FileError) -> FileError {
+    match error {
+        FileError::NotFound => FileError::NoTenant,
+        other => other,
     }
 }
 
@@ -155,42 +162,21 @@ impl Files {
     }
 }
 
-/// Writes what comes in, a mebibyte at a time.
-async fn receive<S, E>(
-    upload: &mut dyn MultipartUpload,
-    bytes: S,
-    most: u64,
-) -> Result<Stored, FileError>
+/// Writes what comes in, as long as it is not too much.
+async fn receive<S, E>(upload: &mut Upload, bytes: S, most: u64) -> Result<(), FileError>
 where
     S: Stream<Item = Result<Bytes, E>> + Send,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut bytes = std::pin::pin!(bytes);
-    let mut piece = BytesMut::with_capacity(PIECE);
-    let mut kind = None;
-    let mut length = 0;
     while let Some(next) = bytes.next().await {
         let next = next.map_err(|error| FileError::Interrupted(error.into()))?;
-        length += next.len() as u64;
-        if length > most {
+        if upload.bytes() + next.len() as u64 > most {
             return Err(FileError::TooLarge { most });
         }
-        piece.extend_from_slice(&next);
-        if piece.len() >= PIECE {
-            kind.get_or_insert_with(|| FileKind::of(&piece));
-            upload
-                .put_part(PutPayload::from(piece.split().freeze()))
-                .await?;
-        }
+        upload.write(&next).await?;
     }
-    let kind = kind.unwrap_or_else(|| FileKind::of(&piece));
-    if !piece.is_empty() {
-        upload.put_part(PutPayload::from(piece.freeze())).await?;
-    }
-    Ok(Stored {
-        bytes: length,
-        kind,
-    })
+    Ok(())
 }
 
 /// Removes the uploads that processes which died have left.

@@ -83,9 +83,9 @@ async fn found(place: &Place, text: &str) -> Tenant {
     place.tenancy().tenant(&code(text)).await.unwrap().unwrap()
 }
 
-/// Everything that a tenant has on the disk, unfinished or not.
+/// Everything that a tenant has on the disk, unfinished or not: a path for each file.
 fn on_disk(place: &Place, tenant: &Tenant) -> Vec<PathBuf> {
-    let mut folders = vec![place.folder().join("files").join(tenant.id().to_string())];
+    let mut folders = vec![folder_of(place, tenant)];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -96,7 +96,13 @@ fn on_disk(place: &Place, tenant: &Tenant) -> Vec<PathBuf> {
             }
         }
     }
+    found.extend(place.unfinished());
     found
+}
+
+/// Where a tenant's files are on the disk, as the store has them.
+fn folder_of(place: &Place, tenant: &Tenant) -> PathBuf {
+    place.files().join(tenant.id().to_string())
 }
 
 async fn put_and_read(place: Place) {
@@ -191,7 +197,7 @@ async fn an_upload_that_is_cancelled_leaves_nothing(place: Place) {
     let files = files_of(&place, "acme").await;
     let acme = place.tenant("acme").await;
     put(&files, "a", "before").await;
-    let large = Bytes::from(vec![7; 3 << 20]);
+    let large = Bytes::from(vec![7; 12 << 20]);
     let endless = stream::iter([Ok::<_, io::Error>(large)]).chain(stream::pending());
     let (to, at) = (files.clone(), name("a"));
     let upload = tokio::spawn(async move { to.put(&at, endless, u64::MAX).await });
@@ -213,7 +219,7 @@ async fn what_died_is_swept(place: Place) {
     let files = files_of(&place, "acme").await;
     let acme = place.tenant("acme").await;
     put(&files, "a", "x").await;
-    let folder = place.folder().join("files").join(acme.id().to_string());
+    let folder = folder_of(&place, &acme);
     let (old, new) = (
         folder.join(".unfinished/old#1"),
         folder.join(".unfinished/new#1"),
@@ -225,7 +231,7 @@ async fn what_died_is_swept(place: Place) {
     let file = fs::File::options().write(true).open(&old).unwrap();
     file.set_modified(hours_ago).unwrap();
     assert_eq!(names(&files).await, ["a"]);
-    assert_eq!(place.tenancy().count_files(&acme).await.files, 1);
+    assert_eq!(place.tenancy().count_files(&acme).await.unwrap().files, 1);
     put(&files, "b", "x").await;
     assert!(
         !old.exists() && new.exists(),
@@ -294,7 +300,7 @@ async fn what_is_elsewhere_is_not_there(place: Place) {
     let files = files_of(&place, "acme").await;
     put(&files, "a", "x").await;
     let acme = place.tenant("acme").await;
-    let folder = place.folder().join("files").join(acme.id().to_string());
+    let folder = folder_of(&place, &acme);
     fs::write(folder.join("b#1"), "of no name").unwrap();
     fs::write(folder.join(".hidden"), "of no name").unwrap();
     assert_eq!(names(&files).await, ["a"]);
@@ -662,7 +668,7 @@ async fn a_deleted_tenant_takes_nothing_in(place: Place) {
         drop(more.await);
         Ok::<_, io::Error>(Bytes::from("the rest"))
     });
-    let first = stream::iter([Ok(Bytes::from(vec![1; 2 << 20]))]);
+    let first = stream::iter([Ok(Bytes::from(vec![1; 12 << 20]))]);
     let bytes = first.chain(rest).boxed();
     let (to, at) = (files.clone(), name("c"));
     let upload = tokio::spawn(async move { to.put(&at, bytes, u64::MAX).await });
@@ -675,13 +681,8 @@ async fn a_deleted_tenant_takes_nothing_in(place: Place) {
     drop(begun);
     let ended = upload.await.unwrap();
     assert!(matches!(ended, Err(FileError::NoTenant)), "{ended:?}");
-    assert!(
-        !place
-            .folder()
-            .join("files")
-            .join(acme.id().to_string())
-            .exists()
-    );
+    assert_eq!(on_disk(&place, &acme), Vec::<PathBuf>::new());
+    assert!(!folder_of(&place, &acme).exists());
 }
 
 async fn kept_by_rename_and_move(place: Place) {
@@ -821,7 +822,7 @@ async fn a_crooked_archive_makes_nothing(place: Place) {
         );
         assert_eq!(place.tenancy().tenants().await.unwrap().len(), 1, "{what}");
     }
-    assert_eq!(place.folder().join("files").read_dir().unwrap().count(), 1);
+    assert_eq!(place.files().read_dir().unwrap().count(), 1);
     assert_eq!(place.folder().read_dir().unwrap().count(), before);
     fs::write(&path, whole).unwrap();
     let isolation = place.isolation();
@@ -874,17 +875,12 @@ async fn erased_and_certified(place: Place) {
     put(&ours, "c", "678").await;
     put(&theirs, "a/b", "kept").await;
     let acme = found(&place, "acme").await;
-    let usage = place.tenancy().count_files(&acme).await;
+    let usage = place.tenancy().count_files(&acme).await.unwrap();
     assert_eq!((usage.files, usage.bytes), (2, 8));
     let certificate = place.tenancy().erase(&acme).await.unwrap();
     let removed = certificate.removed;
     assert_eq!((removed.files, removed.file_bytes), (2, 8));
-    assert!(
-        !place
-            .folder()
-            .join("files")
-            .join(acme.id().to_string())
-            .exists()
-    );
+    assert_eq!(on_disk(&place, &acme), Vec::<PathBuf>::new());
+    assert!(!folder_of(&place, &acme).exists());
     assert_eq!(read(&theirs, "a/b").await.as_deref(), Some("kept"));
 }
