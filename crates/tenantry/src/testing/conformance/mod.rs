@@ -79,7 +79,6 @@ pub fn cases() -> impl Iterator<Item = Case> {
         .chain([
             members::CASES,
             accounts::CASES,
-            files::CASES,
             cache::CASES,
             mail::CASES,
             live::CASES,
@@ -88,6 +87,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         .chain(resources::CASES)
         .chain(settings::CASES)
         .chain(domains::CASES)
+        .chain(files::CASES)
         .chain(jobs::CASES)
         .chain(limits::CASES)
         .flatten()
