@@ -43,6 +43,8 @@ impl From<&Error> for Exit {
             }
             Error::Setting { .. }
             | Error::NoRedis(_)
+            | Error::NoOtlp(_)
+            | Error::Traces(_)
             | Error::SettingsFile { .. }
             | Error::SettingsSyntax { .. }
             | Error::LogFilter(_)

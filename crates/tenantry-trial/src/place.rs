@@ -138,7 +138,10 @@ impl<P: Program> Place<P> {
         let own = format!("{}_", P::NAME.to_ascii_uppercase());
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with(&own) || ["DATABASE_URL", "RUST_LOG"].contains(&text.as_ref()) {
+            if text.starts_with(&own)
+                || text.starts_with("OTEL_")
+                || ["DATABASE_URL", "RUST_LOG"].contains(&text.as_ref())
+            {
                 command.env_remove(&name);
             }
         }

@@ -30,10 +30,11 @@ pub(crate) enum Key {
     MetricsToken,
     UsageInterval,
     RedisUrl,
+    OtlpEndpoint,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -55,6 +56,7 @@ impl Key {
         Self::MetricsToken,
         Self::UsageInterval,
         Self::RedisUrl,
+        Self::OtlpEndpoint,
     ];
 
     /// Its name as a flag and in a settings file.
@@ -81,6 +83,7 @@ impl Key {
             Self::MetricsToken => "metrics-token",
             Self::UsageInterval => "usage-interval",
             Self::RedisUrl => "redis-url",
+            Self::OtlpEndpoint => "otlp-endpoint",
         }
     }
 
