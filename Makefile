@@ -1,7 +1,7 @@
 CARGO ?= cargo
 
 # One set for all that is checked and tested, so that what is built once serves again.
-FEATURES = --features tenantry/testing,tenantry/redis,tenantry/s3,shop/redis
+FEATURES = --features tenantry/testing,tenantry/redis,tenantry/s3,shop/redis,shop/otlp
 
 .DEFAULT_GOAL := help
 

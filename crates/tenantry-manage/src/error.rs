@@ -60,6 +60,16 @@ pub(crate) enum Error {
     /// The setting names Redis, which the program was built without.
     #[error("{0}: this program was built without Redis")]
     NoRedis(Origin),
+    /// The setting names a collector of traces, which the program was built without.
+    #[error("{0}: this program was built without OpenTelemetry")]
+    NoOtlp(Origin),
+    /// Traces cannot be exported, whether or not somebody takes them.
+    #[error("traces cannot be exported: {0}")]
+    #[cfg_attr(
+        not(feature = "otlp"),
+        expect(dead_code, reason = "nothing is exported without it")
+    )]
+    Traces(Source),
     /// The CSV cannot be written.
     #[error(transparent)]
     Csv(#[from] csv::Error),

@@ -44,6 +44,8 @@ impl From<&Error> for Exit {
             Error::Setting { .. }
             | Error::FileStore(_)
             | Error::NoRedis(_)
+            | Error::NoOtlp(_)
+            | Error::Traces(_)
             | Error::SettingsFile { .. }
             | Error::SettingsSyntax { .. }
             | Error::LogFilter(_)

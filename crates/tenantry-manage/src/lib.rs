@@ -38,6 +38,8 @@ mod printer;
 mod progress;
 mod settings;
 mod table;
+#[cfg_attr(not(feature = "otlp"), path = "traces/none.rs")]
+mod traces;
 mod whom;
 
 use std::{process::ExitCode, time::Duration};
@@ -46,7 +48,7 @@ pub use application::{Application, Owner, People, Task};
 
 use crate::{
     arguments::Arguments, commands::Command, context::Context, error::Error, exit::Exit,
-    settings::Settings,
+    settings::Settings, traces::Traces,
 };
 
 /// How long the end of the process waits for files that are being closed.
@@ -82,11 +84,12 @@ pub fn run<A: Application>() -> ExitCode {
 fn start<A: Application>(arguments: Arguments) -> Result<(), Error> {
     let command = arguments.command.unwrap_or(Command::Serve);
     let settings = Settings::read(A::NAME, &arguments.flags)?;
-    let level = match command {
-        Command::Serve | Command::Worker(_) => "info",
-        _ => "warn",
+    let (level, collector) = match command {
+        Command::Serve | Command::Worker(_) => ("info", settings.otlp_endpoint.as_ref()),
+        _ => ("warn", None),
     };
-    logging::start(level, settings.log_format)?;
+    let traces = Traces::begin::<A>(collector)?;
+    logging::start(level, settings.log_format, traces.as_ref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -95,7 +98,12 @@ fn start<A: Application>(arguments: Arguments) -> Result<(), Error> {
     let done = runtime.block_on(commands::run::<A>(command, &context));
     match done {
         Err(Error::Interrupted) => runtime.shutdown_background(),
-        _ => runtime.shutdown_timeout(CLOSING),
+        _ => {
+            runtime.shutdown_timeout(CLOSING);
+            if let Some(traces) = traces {
+                traces.end();
+            }
+        }
     }
     done
 }

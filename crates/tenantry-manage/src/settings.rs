@@ -2,6 +2,7 @@
 
 mod file;
 mod key;
+mod otlp;
 
 use std::{
     env,
@@ -111,6 +112,11 @@ pub(crate) struct Flags {
     /// rediss:// for TLS; for programs that are built with it [default: each process keeps its own]
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
     redis_url: Option<OsString>,
+    /// OpenTelemetry's collector, to which serve and worker export traces by OTLP over HTTP, as
+    /// http://HOST:4318; for programs that are built with it [default: OTEL_EXPORTER_OTLP_ENDPOINT, else
+    /// nowhere]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    otlp_endpoint: Option<OsString>,
     /// File with settings [default: {app}.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
@@ -185,6 +191,8 @@ pub(crate) struct Settings {
     pub(crate) usage_interval: Duration,
     /// Where what is cached is kept; in each process where that is nowhere.
     pub(crate) redis_url: Option<String>,
+    /// Where traces are exported to, with the path of these; nowhere where that is none.
+    pub(crate) otlp_endpoint: Option<Url>,
 }
 
 impl Settings {
@@ -271,6 +279,11 @@ impl Settings {
             redis_url: find(Key::RedisUrl)
                 .map(|found| redis_url(found, cfg!(feature = "redis")))
                 .transpose()?,
+            otlp_endpoint: otlp::endpoint(
+                find(Key::OtlpEndpoint),
+                &environment,
+                cfg!(feature = "otlp"),
+            )?,
             keys: find(Key::Sealing).map_or(Ok(Vec::new()), |found| found.secret().parsed(keys))?,
         })
     }
@@ -319,6 +332,7 @@ impl Flags {
             Key::MetricsAddr => self.metrics_addr.clone(),
             Key::UsageInterval => self.usage_interval.clone(),
             Key::RedisUrl => self.redis_url.clone(),
+            Key::OtlpEndpoint => self.otlp_endpoint.clone(),
         }
     }
 }

@@ -144,7 +144,9 @@ impl<P: Program> Place<P> {
         let own = format!("{}_", P::NAME.to_ascii_uppercase());
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            let is_told = text.starts_with(&own) || text.starts_with("AWS_");
+            let is_told = [own.as_str(), "AWS_", "OTEL_"]
+                .iter()
+                .any(|start| text.starts_with(start));
             if is_told || ["DATABASE_URL", "RUST_LOG"].contains(&text.as_ref()) {
                 command.env_remove(&name);
             }

@@ -21,6 +21,7 @@ mod tenancy;
 pub mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 pub mod usage;
 pub mod users;
 

@@ -19,6 +19,8 @@ mod live;
 mod logs;
 mod mail;
 mod matrix;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod picture_links;
 mod pictures;
 mod processes;

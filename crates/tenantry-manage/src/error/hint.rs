@@ -35,6 +35,13 @@ impl Error {
                 "`cargo build --features redis` builds {app} with it; without that setting each process \
                  keeps its own cache"
             ),
+            Self::NoOtlp(_) => format!(
+                "`cargo build --features otlp` builds {app} with it; without that setting no traces are \
+                 exported"
+            ),
+            Self::Traces(_) => {
+                "what OTEL_* in the environment say is taken as OpenTelemetry describes it".into()
+            }
             Self::NeedsRoles(_) => "or use a login that may create roles, once".into(),
             Self::Unsafe(_) => {
                 format!("mend each, then `{app} check`; --profile development only warns")

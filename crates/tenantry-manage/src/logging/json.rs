@@ -28,6 +28,10 @@ struct Fields(Vec<(String, Value)>);
 
 impl Fields {
     fn set(&mut self, name: &str, value: Value) {
+        // what only says how a span is exported
+        if name.starts_with("otel.") {
+            return;
+        }
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, before)) => *before = value,
             None => self.0.push((name.into(), value)),

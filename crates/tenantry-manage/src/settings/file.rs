@@ -42,6 +42,7 @@ struct Entries {
     metrics_token: Option<String>,
     usage_interval: Option<String>,
     redis_url: Option<String>,
+    otlp_endpoint: Option<String>,
 }
 
 impl File {
@@ -97,6 +98,7 @@ impl File {
             Key::MetricsToken => self.entries.metrics_token.as_ref(),
             Key::UsageInterval => self.entries.usage_interval.as_ref(),
             Key::RedisUrl => self.entries.redis_url.as_ref(),
+            Key::OtlpEndpoint => self.entries.otlp_endpoint.as_ref(),
         }
     }
 }

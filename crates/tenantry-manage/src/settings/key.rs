@@ -31,10 +31,11 @@ pub(crate) enum Key {
     MetricsToken,
     UsageInterval,
     RedisUrl,
+    OtlpEndpoint,
 }
 
 impl Key {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Data,
         Self::DatabaseUrl,
         Self::Isolation,
@@ -57,6 +58,7 @@ impl Key {
         Self::MetricsToken,
         Self::UsageInterval,
         Self::RedisUrl,
+        Self::OtlpEndpoint,
     ];
 
     /// Its name as a flag and in a settings file.
@@ -84,6 +86,7 @@ impl Key {
             Self::MetricsToken => "metrics-token",
             Self::UsageInterval => "usage-interval",
             Self::RedisUrl => "redis-url",
+            Self::OtlpEndpoint => "otlp-endpoint",
         }
     }
 

@@ -46,6 +46,7 @@ fn without_anything_the_defaults_hold() {
         metrics_token: None,
         usage_interval: Duration::from_secs(30),
         redis_url: None,
+        otlp_endpoint: None,
     };
     assert_eq!(gather(&[], &[], "").unwrap(), expected);
 }
@@ -160,6 +161,69 @@ fn redis_is_named_by_a_url_and_refused_where_it_is_not_built_in() {
         assert!(matches!(refused, Error::Setting { .. }), "{bad}: {refused}");
         assert!(!refused.to_string().contains("hunter2"), "{refused}");
     }
+}
+
+#[test]
+fn a_collector_is_named_by_a_url_and_refused_where_it_is_not_built_in() {
+    let read = |text: &str, is_built_in| {
+        let origin = Origin::Environment("SHOP_OTLP_ENDPOINT".into());
+        otlp::endpoint(Some(Found::new(text, origin)), |_| None, is_built_in)
+    };
+    for (good, whole) in [
+        ("http://localhost:4318", "http://localhost:4318/v1/traces"),
+        ("http://localhost:4318/", "http://localhost:4318/v1/traces"),
+        ("https://a.example/otlp", "https://a.example/otlp/v1/traces"),
+        ("http://[::1]/v1/traces", "http://[::1]/v1/traces"),
+    ] {
+        assert_eq!(read(good, true).unwrap().unwrap().as_str(), whole);
+        let refused = read(good, false).unwrap_err();
+        assert!(matches!(refused, Error::NoOtlp(_)), "{refused}");
+        assert_eq!(Exit::from(&refused), Exit::Usage);
+        assert!(refused.to_string().starts_with("SHOP_OTLP_ENDPOINT"));
+        let hint = refused.hint("shop").unwrap();
+        assert!(hint.contains("--features otlp"), "{hint}");
+    }
+    for bad in [
+        "",
+        "localhost:4317",
+        "grpc://localhost:4317",
+        "http://",
+        "http://user:hunter2@localhost:4318",
+        "http://localhost:4318?key=hunter2",
+        "http://localhost:4318#hunter2",
+    ] {
+        let refused = read(bad, true).unwrap_err();
+        assert!(matches!(refused, Error::Setting { .. }), "{bad}: {refused}");
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    }
+}
+
+#[test]
+fn without_a_collector_of_its_own_opentelemetrys_variables_count() {
+    const ALL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    let read = |environment: &[(&str, &str)], is_built_in| {
+        let of = |name: &str| {
+            let (_, value) = environment.iter().find(|(given, _)| *given == name)?;
+            Some(OsString::from(value))
+        };
+        otlp::endpoint(None, of, is_built_in).map(|url| url.map(String::from))
+    };
+    let (all, traces) = ((ALL, "http://all:4318"), (TRACES, "http://traces/here"));
+    let of_all = Some("http://all:4318/v1/traces".into());
+    assert_eq!(read(&[all], true).unwrap(), of_all);
+    let as_it_stands = Some("http://traces/here".into());
+    assert_eq!(read(&[all, traces], true).unwrap(), as_it_stands);
+    assert_eq!(read(&[all, (TRACES, "")], true).unwrap(), of_all);
+    assert_eq!(read(&[(ALL, "")], true).unwrap(), None);
+    assert_eq!(
+        read(&[all, ("OTEL_SDK_DISABLED", "true")], true).unwrap(),
+        None
+    );
+    assert!(read(&[(ALL, "localhost:4317")], true).is_err());
+    // and nothing at all without it
+    assert_eq!(read(&[all, traces], false).unwrap(), None);
+    assert_eq!(read(&[(ALL, "localhost:4317")], false).unwrap(), None);
 }
 
 #[test]

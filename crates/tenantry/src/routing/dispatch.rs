@@ -13,11 +13,14 @@ use axum::{
 use futures_util::FutureExt;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{Instrument, Span, field::Empty};
+use tracing::{
+    Instrument,
+    field::{Empty, display},
+};
 
 use super::{
     Problem, Resolvers, limits, metered,
-    observed::{self, NoteRoute, Route},
+    observed::{self, NoteRoute, Observed},
     resolver::Claim,
     session::Cookie,
 };
@@ -25,6 +28,7 @@ use crate::{
     Tenancy,
     policy::People,
     tenant::{Tenant, TenantStatus},
+    trace::{self, Exported},
 };
 
 /// How a problem is shown to people.
@@ -129,35 +133,45 @@ async fn dispatch(tables: Arc<Tables>, request: Request) -> Response {
     let answers = &tables.tenancy.0.answers;
     let _under_way = answers.begin();
     let method = request.method().clone();
-    let id = observed::id_of(request.headers());
+    let (word, headers) = (observed::word(&method), request.headers());
+    let id = observed::id_of(headers);
+    let traceparent = observed::traceparent(headers);
     // what is done later because of it is found by this
-    let trace = observed::trace_of(request.headers()).unwrap_or_else(|| id.clone());
+    let trace = traceparent.and_then(observed::trace_of);
+    let trace = trace.unwrap_or_else(|| id.clone());
     // as if it were an error, so that no filter leaves its lines without their tenant; and without the
     // path, in which there may be what nobody else is to know
     let span = tracing::error_span!(
         "request",
+        otel.kind = Empty,
         tenant = Empty,
         tenant_id = Empty,
         %method,
         route = Empty,
         request_id = %id,
-        %trace,
+        trace = (!trace::MAY_BE_EXPORTED).then(|| display(&trace)),
     );
-    let route = Route::of(&span);
-    let handling = handle(&tables, request, trace, &route, &span);
+    let exported = Exported::request(&span, word, observed::is_tls(headers), traceparent);
+    let trace = exported.as_ref().map_or(trace, Exported::trace);
+    if trace::MAY_BE_EXPORTED {
+        span.record("trace", display(trace::id_of(&trace)));
+    }
+    let observed = Observed::of(&span, exported);
+    let handling = handle(&tables, request, trace, &observed);
     let answering = async {
         // a panic is answered, counted and told of here, where it is known whose it is
         let handled = AssertUnwindSafe(handling).catch_unwind().await;
         let mut response = handled.unwrap_or_else(|_| Problem::failed().into_response());
         let (status, took) = (response.status().as_u16(), begun.elapsed());
-        answers.count(observed::word(&method), route.get(), status, took);
+        answers.count(word, observed.route(), status, took);
         tracing::debug!(status, took_ms = took.as_secs_f64() * 1e3, "answered");
+        observed.answered(status);
         if let Some(id) = observed::header(&id) {
             response.headers_mut().insert(observed::REQUEST_ID, id);
         }
         response
     };
-    answering.instrument(span.clone()).await
+    answering.instrument(span).await
 }
 
 /// Finds the tenant, and has the right table answer.
@@ -165,8 +179,7 @@ async fn handle(
     tables: &Tables,
     request: Request,
     trace: Arc<str>,
-    route: &Route,
-    span: &Span,
+    observed: &Observed,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let tenant = match find(tables, tables.resolvers.resolve(&parts)).await {
@@ -174,14 +187,13 @@ async fn handle(
         Err(problem) => return problem.into_response(),
     };
     if let Some(tenant) = &tenant {
-        span.record("tenant", tenant.code().as_str());
-        span.record("tenant_id", tracing::field::display(tenant.id()));
+        observed.belongs_to(tenant);
         if let Some((status, place)) = tables.resolvers.elsewhere(&parts, tenant) {
             tracing::debug!(%place, "sent to the primary domain");
             return moved(status, &place);
         }
     }
-    parts.extensions.insert(route.clone());
+    parts.extensions.insert(observed.clone());
     parts.extensions.insert(Resolved {
         tenancy: tables.tenancy.clone(),
         tenant: tenant.clone(),

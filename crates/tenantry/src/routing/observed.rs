@@ -13,6 +13,11 @@ use tower::{Layer, Service};
 use tracing::Span;
 use uuid::Uuid;
 
+use crate::{
+    tenant::Tenant,
+    trace::{self, Exported},
+};
+
 /// By which id a request is known: in its answer, and in the lines of the log.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -38,14 +43,22 @@ fn made_id() -> Arc<str> {
     Uuid::now_v7().simple().to_string().into()
 }
 
-/// The trace that the request says it belongs to ([W3C](https://www.w3.org/TR/trace-context/)).
-pub(super) fn trace_of(headers: &HeaderMap) -> Option<Arc<str>> {
-    let told = headers.get("traceparent")?.to_str().ok()?;
-    let mut fields = told.split('-');
-    let (_version, id) = (fields.next()?, fields.next()?);
-    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    let is_one = id.len() == 32 && id.bytes().all(is_hex) && id.bytes().any(|b| b != b'0');
-    is_one.then(|| id.into())
+/// What the request says of what it is part of ([W3C](https://www.w3.org/TR/trace-context/)).
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent")?.to_str().ok()
+}
+
+/// The trace that the request says it belongs to.
+pub(super) fn trace_of(traceparent: &str) -> Option<Arc<str>> {
+    let (_version, rest) = traceparent.split_once('-')?;
+    let id = rest.split('-').next()?;
+    trace::is_id(id, 32).then(|| id.into())
+}
+
+/// Whether it came over TLS, to whatever stands before the application.
+pub(super) fn is_tls(headers: &HeaderMap) -> bool {
+    let told = headers.get("x-forwarded-proto");
+    told.is_some_and(|told| told.as_bytes() == b"https")
 }
 
 /// The id as it goes into the answer.
@@ -53,24 +66,53 @@ pub(super) fn header(id: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(id).ok()
 }
 
-/// Where a request's route is written once it is known: as it was listed, without what stands for its
-/// parameters in this request. It is in the lines of the log from then on.
+/// Where it is written what becomes known of a request, to be in the lines of the log from then on, and in
+/// what is exported.
 #[derive(Clone)]
-pub(super) struct Route {
-    found: Arc<OnceLock<MatchedPath>>,
+pub(super) struct Observed {
+    /// As it was listed, without what stands for its parameters in this request.
+    route: Arc<OnceLock<MatchedPath>>,
     span: Span,
+    exported: Option<Exported>,
 }
 
-impl Route {
-    pub(super) fn of(span: &Span) -> Self {
+impl Observed {
+    pub(super) fn of(span: &Span, exported: Option<Exported>) -> Self {
         Self {
-            found: Arc::default(),
+            route: Arc::default(),
             span: span.clone(),
+            exported,
         }
     }
 
-    pub(super) fn get(&self) -> &str {
-        self.found.get().map_or(NO_ROUTE, MatchedPath::as_str)
+    pub(super) fn route(&self) -> &str {
+        self.route.get().map_or(NO_ROUTE, MatchedPath::as_str)
+    }
+
+    /// Tells whose the request is.
+    pub(super) fn belongs_to(&self, tenant: &Tenant) {
+        self.span.record("tenant", tenant.code().as_str());
+        let id = tracing::field::display(tenant.id());
+        self.span.record("tenant_id", id);
+        if let Some(exported) = &self.exported {
+            exported.belongs_to(tenant);
+        }
+    }
+
+    fn takes(&self, route: &MatchedPath) {
+        self.span.record("route", route.as_str());
+        if let Some(exported) = &self.exported {
+            exported.takes(route.as_str());
+        }
+        // nobody writes it a second time
+        let _ = self.route.set(route.clone());
+    }
+
+    /// Tells how it was answered.
+    pub(super) fn answered(&self, status: u16) {
+        if let Some(exported) = &self.exported {
+            exported.answered(status);
+        }
     }
 }
 
@@ -100,12 +142,11 @@ impl<S: Service<Request>> Service<Request> for Noting<S> {
 
     fn call(&mut self, request: Request) -> S::Future {
         let extensions = request.extensions();
-        if let (Some(matched), Some(route)) =
-            (extensions.get::<MatchedPath>(), extensions.get::<Route>())
-        {
-            route.span.record("route", matched.as_str());
-            // nobody writes it a second time
-            let _ = route.found.set(matched.clone());
+        if let (Some(matched), Some(observed)) = (
+            extensions.get::<MatchedPath>(),
+            extensions.get::<Observed>(),
+        ) {
+            observed.takes(matched);
         }
         self.0.call(request)
     }

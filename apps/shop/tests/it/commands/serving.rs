@@ -125,6 +125,19 @@ async fn without_a_command_it_serves() {
     assert_eq!(health.unwrap().status(), 200);
 }
 
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_collector_is_refused_where_opentelemetry_is_not_built_in() {
+    let place = Place::new();
+    for command in ["check", "serve", "worker"] {
+        let flags = [command, "--otlp-endpoint", "http://localhost:4318"];
+        let refused = place.run(&flags).refuses(2);
+        let told = &refused.stderr;
+        assert!(told.contains("built without OpenTelemetry"), "{refused:?}");
+        assert!(told.contains("--features otlp"), "{refused:?}");
+    }
+}
+
 #[cfg(not(feature = "redis"))]
 #[test]
 fn redis_is_refused_where_it_is_not_built_in() {

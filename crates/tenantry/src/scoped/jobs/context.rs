@@ -15,6 +15,7 @@ use crate::{
     Tenancy, Tenant,
     db::{DbError, TenantDb, TenantTx},
     scoped::{files::Files, mail::Mail},
+    trace,
 };
 
 /// What a handler works with: the tenant whose job it is, and what that tenant has. There is nothing in
@@ -109,7 +110,7 @@ impl JobContext {
     /// The trace of the request that enqueued it.
     #[must_use]
     pub fn trace(&self) -> Option<&str> {
-        self.0.trace.as_deref()
+        self.0.trace.as_deref().map(trace::id_of)
     }
 
     /// Tells how far it is. It is written down twice a second at most, and at the end.

@@ -65,6 +65,7 @@ pub use worker::{Tally, Worker};
 use crate::{
     db::{DbError, FromRow, Row},
     migrate::Migrations,
+    trace,
 };
 
 /// The topic in which [those who listen](crate::scoped::live) hear how far jobs are that
@@ -282,7 +283,9 @@ impl FromRow for JobInfo {
             progress_of: row.at(11)?,
             progress_note: row.at(12)?,
             last_error: row.at(13)?,
-            trace: row.at(14)?,
+            trace: row
+                .at::<Option<String>>(14)?
+                .map(|kept| trace::id_of(&kept).to_owned()),
             created_at: row.at(15)?,
             finished_at: row.at(16)?,
         })

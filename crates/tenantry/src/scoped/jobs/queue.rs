@@ -127,7 +127,9 @@ impl Queue {
         }
     }
 
-    /// What is enqueued by it belongs to this trace, usually a request's.
+    /// What is enqueued by it belongs to this trace, usually a request's: its id, or a whole
+    /// [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header), below whose span those of
+    /// the jobs are exported.
     #[must_use]
     pub fn traced(mut self, trace: Option<Arc<str>>) -> Self {
         self.trace = trace;

@@ -13,7 +13,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::watch, task::JoinError};
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 use uuid::Uuid;
 
 use super::{
@@ -29,6 +29,7 @@ use crate::{
     db::{DbError, Quantity, TenantDb},
     jitter::jittered,
     tenant::{TenantId, TenantStatus},
+    trace::{self, Exported},
 };
 
 /// How often a job that runs is looked after.
@@ -293,6 +294,24 @@ impl Drop for AtWork {
 /// Runs a job. What is to be written of its end, if anything is.
 async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> Option<Ending> {
     let handler = shared.jobs.handlers.get(taken.kind.as_str())?.clone();
+    // as if it were an error, so that no filter leaves its lines without their tenant
+    let span = tracing::error_span!(
+        "job",
+        otel.kind = Empty,
+        tenant = %tenant.code(),
+        tenant_id = %tenant.id(),
+        kind = taken.kind,
+        job = %taken.id,
+        attempt = taken.attempt,
+        trace = Empty,
+    );
+    let (id, kept) = (taken.id, taken.trace.as_deref());
+    let exported = Exported::job(&span, tenant, &taken.kind, id, taken.attempt, kept);
+    let trace: Option<Arc<str>> = match &exported {
+        Some(exported) => Some(exported.trace()),
+        None => kept.map(Into::into),
+    };
+    span.record("trace", trace.as_deref().map_or("", trace::id_of));
     let (stop, cancelled) = watch::channel(false);
     let inner = Arc::new(Inner {
         tenancy: shared.tenancy.clone(),
@@ -302,7 +321,7 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
         kind: taken.kind.as_str().into(),
         lease: taken.lease,
         attempt: taken.attempt,
-        trace: taken.trace.as_deref().map(Into::into),
+        trace,
         progress: Mutex::new(Progress {
             is_new: false,
             ..taken.progress.clone()
@@ -310,16 +329,6 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
         cancelled,
         finished: AtomicBool::new(false),
     });
-    // as if it were an error, so that no filter leaves its lines without their tenant
-    let span = tracing::error_span!(
-        "job",
-        tenant = %tenant.code(),
-        tenant_id = %tenant.id(),
-        kind = taken.kind,
-        job = %taken.id,
-        attempt = taken.attempt,
-        trace = taken.trace.as_deref().unwrap_or_default(),
-    );
     let begun = Instant::now();
     let how = {
         let (context, payload) = (JobContext(inner.clone()), taken.payload.clone());
@@ -343,6 +352,13 @@ async fn run(shared: &Shared, tenant: &Tenant, db: &TenantDb, taken: Taken) -> O
     };
     meter.add(what, 1);
     let _entered = span.entered();
+    if let Some(exported) = exported {
+        exported.ended(match &how {
+            Some(How::Again { .. }) => Some("retried"),
+            Some(How::Dead { .. }) => Some("dead"),
+            Some(How::Done | How::Cancelled | How::Released) | None => None,
+        });
+    }
     match &how {
         Some(How::Again { error, at }) => {
             tracing::warn!(error, %at, "a job failed, and is tried again");
