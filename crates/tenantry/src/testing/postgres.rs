@@ -145,13 +145,14 @@ impl Postgres {
     }
 
     /// Drops a database, and those of the tenants of the deployment whose home it is, whoever is
-    /// connected: in the background, since hundreds of tests would take the disk's whole room, and
-    /// none of them has to wait for it.
+    /// connected, once there is little room on the disk: thousands of tests would take all of it. It is
+    /// done in the background, and not before, because the server writes all that it has in memory
+    /// whenever a database is dropped: done at once it would add a third to the time of them all.
     pub fn drop_later(&self, database: &str) {
         let dropper = self.dropper.get_or_init(|| {
             let (sender, names) = mpsc::channel();
-            let url = self.url("postgres");
-            std::thread::spawn(move || drop_databases(&url, &names));
+            let (url, folder) = (self.url("postgres"), self.folder.path().to_owned());
+            std::thread::spawn(move || drop_databases(&url, &names, || is_short(&folder)));
             sender
         });
         // a server that is gone has no databases
@@ -264,22 +265,42 @@ impl Postgres {
     }
 }
 
-/// Drops what is named, until nobody can name anything any more.
-fn drop_databases(url: &str, names: &mpsc::Receiver<String>) {
+/// How much room there is to be on the disk.
+const ROOM: u64 = 12 << 30;
+
+/// Whether there is less on that folder's disk.
+fn is_short(folder: &Path) -> bool {
+    let room = rustix::fs::statvfs(folder).map(|disk| disk.f_bavail * disk.f_frsize);
+    room.is_ok_and(|room| room < ROOM)
+}
+
+/// Drops what was named whenever room is short, until nobody can name anything any more.
+pub(super) fn drop_databases(
+    url: &str,
+    names: &mpsc::Receiver<String>,
+    is_short: impl Fn() -> bool,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime can be made");
     runtime.block_on(async {
+        let mut waiting = Vec::new();
         while let Ok(name) = names.recv() {
+            waiting.push(name);
+            if !is_short() {
+                continue;
+            }
             // a test may have stopped the server, and may start it again
             if let Ok((client, connection)) =
                 tokio_postgres::connect(url, tokio_postgres::NoTls).await
             {
                 let connection = tokio::spawn(connection);
-                for database in databases_of(&client, &name).await {
-                    let sql = format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)");
-                    drop(client.batch_execute(&sql).await);
+                for name in waiting.drain(..) {
+                    for database in databases_of(&client, &name).await {
+                        let sql = format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)");
+                        drop(client.batch_execute(&sql).await);
+                    }
                 }
                 drop(client);
                 drop(connection.await);
