@@ -3,6 +3,8 @@ CARGO ?= cargo
 # One set for all that is checked and tested, so that what is built once serves again.
 FEATURES = --features tenantry/testing,tenantry/redis,tenantry/s3,shop/redis,shop/otlp
 
+ON_BOTH_ENGINES = $(foreach of,browser bad_input files_in_s3 logs otlp redis,--skip $(of)::)
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -15,12 +17,12 @@ setup: ## Install what the tests run against: PostgreSQL, PgBouncer, Redis, Chro
 
 .PHONY: test
 test: setup ## Run every test, and the applications' with each isolation
-	@# all of it, even if the first fails; what a browser shows, and what is no request at all, is
-	@# tried on both engines and no further
+	@# all of it, even if the first fails; what a browser shows, what is no request at all, and what
+	@# goes elsewhere than into a tenant's database, is tried on both engines and no further
 	failed=0; $(CARGO) test --workspace --no-fail-fast $(FEATURES) || failed=1; \
 	for isolation in rows schema database; do \
 		echo "the applications' tests with $$isolation"; \
-		if [ $$isolation = rows ]; then but=; else but="-- --skip browser:: --skip bad_input::"; fi; \
+		if [ $$isolation = rows ]; then but=; else but="-- $(ON_BOTH_ENGINES)"; fi; \
 		TENANTRY_TEST_ISOLATION=$$isolation $(CARGO) test --workspace --no-fail-fast $(FEATURES) \
 			--test it $$but || failed=1; \
 	done; exit $$failed
