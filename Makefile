@@ -3,7 +3,7 @@ CARGO ?= cargo
 # One set for all that is checked and tested, so that what is built once serves again.
 FEATURES = --features tenantry/testing,tenantry/redis,tenantry/s3,shop/redis,shop/otlp
 
-ON_BOTH_ENGINES = $(foreach of,browser bad_input files_in_s3 logs otlp redis,--skip $(of)::)
+ON_BOTH_ENGINES = $(foreach of,browser bad_input domains files_in_s3 logs mail otlp redis settings themes,--skip $(of)::)
 
 .DEFAULT_GOAL := help
 
@@ -18,7 +18,8 @@ setup: ## Install what the tests run against: PostgreSQL, PgBouncer, Redis, Chro
 .PHONY: test
 test: setup ## Run every test, and the applications' with each isolation
 	@# all of it, even if the first fails; what a browser shows, what is no request at all, and what
-	@# goes elsewhere than into a tenant's database, is tried on both engines and no further
+	@# goes into the catalog or elsewhere than into a tenant's database, is tried on both engines and,
+	@# but for the conformance suite, no further
 	failed=0; $(CARGO) test --workspace --no-fail-fast $(FEATURES) || failed=1; \
 	for isolation in rows schema database; do \
 		echo "the applications' tests with $$isolation"; \
