@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tenantry::tenant::Isolation;
 
 use crate::{
-    Error, Plan,
+    Error, OnPostgres, Plan,
     cluster::Cluster,
     driver::{self, Answers, Dialect, Load, Script},
     peers::Installed,
@@ -14,12 +14,13 @@ use crate::{
     report::{self, Report, say},
     serve::Way,
     stack::{Kind, Place, Server},
+    workload::{Choice, Chooser, Road},
 };
 
 /// How often each tenant is asked for, for each connection to the database, before anything counts.
 /// A backend that meets a schema for the first time reads what its tables are; if each were met
 /// once on the average, a third would not have been.
-const VISITS: usize = 3;
+pub(crate) const VISITS: usize = 3;
 
 /// How long that may take.
 const LONGEST_VISIT: Duration = Duration::from_secs(600);
@@ -41,12 +42,17 @@ impl Contender {
         pool: usize,
         script: &Arc<Script>,
     ) -> Result<Self, Error> {
-        Ok(Self {
+        Ok(Self::new(name, Server::start(place, way, pool)?, script))
+    }
+
+    /// What a server that has been started is to be asked.
+    pub(crate) fn new(name: impl Into<String>, server: Server, script: &Arc<Script>) -> Self {
+        Self {
             name: name.into(),
-            server: Server::start(place, way, pool)?,
+            server,
             script: script.clone(),
             windows: Vec::new(),
-        })
+        }
     }
 
     /// Makes what the peer serves, and starts it.
@@ -59,12 +65,9 @@ impl Contender {
         let name = peer.peer.name();
         say(format_args!("making {tenants} tenants: {name}"));
         let place = Place::of_peer(cluster, peer, tenants).await?;
-        Ok(Self {
-            name: name.into(),
-            server: Server::of_peer(peer, &place, pool).await?,
-            script: Script::new(tenants, peer.peer.dialect()),
-            windows: Vec::new(),
-        })
+        let server = Server::of_peer(peer, &place, pool).await?;
+        let script = Script::new(tenants, peer.peer.dialect());
+        Ok(Self::new(name, server, &script))
     }
 }
 
@@ -103,19 +106,19 @@ impl Window {
 }
 
 async fn measure(
-    cluster: &Cluster,
+    postmaster: Option<u32>,
     Contender {
         name,
         server,
         script,
         ..
     }: &Contender,
-    load: Load,
+    load: &Load,
 ) -> Result<Window, Error> {
     let sample = || {
         (
             process::cpu_of_tree(server.pid()),
-            process::cpu_of_tree(cluster.postmaster()),
+            postmaster.map_or(Duration::ZERO, process::cpu_of_tree),
             process::cpu(std::process::id()),
             process::machine(),
         )
@@ -138,47 +141,55 @@ async fn measure(
     })
 }
 
-/// Measures each in turn, as many rounds as planned, after all of its tenants were visited.
+/// Measures each in turn, as many rounds as planned, after each of its tenants was visited so often.
+/// `postmaster` is the process from which those of the database come, where there are any.
 pub(crate) async fn rounds(
-    cluster: &Cluster,
+    postmaster: Option<u32>,
     plan: &Plan,
+    visits: usize,
     tenants: usize,
     contenders: &mut [Contender],
 ) -> Result<(), Error> {
     let load = Load {
-        tenants,
+        road: plan.road,
+        chooser: Arc::new(Chooser::new(plan.choice, tenants)),
         connections: plan.connections,
         time: plan.window(),
         requests: u64::MAX,
     };
+    // of all, and nothing is added yet
     let visit = Load {
+        road: Road::List,
+        chooser: Arc::new(Chooser::new(Choice::Uniform, tenants)),
+        connections: plan.connections,
         time: LONGEST_VISIT,
-        requests: (tenants * plan.pool * VISITS) as u64,
-        ..load
+        requests: (tenants * visits) as u64,
     };
     for contender in &*contenders {
         say(format_args!(
             "visiting {tenants} tenants: {}",
             contender.name
         ));
-        driver::ask(contender.server.address, &contender.script, visit)
+        driver::ask(contender.server.address, &contender.script, &visit)
             .await
             .map_err(Error::asking(&contender.name))?;
     }
     for round in 1..=plan.rounds {
         say(format_args!("round {round} of {}", plan.rounds));
         for contender in &mut *contenders {
-            let window = measure(cluster, contender, load).await?;
+            let window = measure(postmaster, contender, &load).await?;
             contender.windows.push(window);
         }
     }
     Ok(())
 }
 
-pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Result<(), Error> {
+pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, tenants: usize) -> Result<(), Error> {
+    let plan = &on.plan;
     let mut report = Report::new(plan)?;
-    let peers = Installed::all(&plan.with).await?;
-    let databases = plan.databases.min(tenants);
+    let postmaster = Some(cluster.postmaster());
+    let peers = Installed::all(&on.with).await?;
+    let databases = on.databases.min(tenants);
     let places = [
         ("plain", Kind::Plain, tenants),
         ("rows", Kind::Tenancy(Isolation::Rows), tenants),
@@ -196,44 +207,44 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
         unreachable!("four were made");
     };
     let script = Script::new(tenants, Dialect::default());
-    let mut facts = report::facts(cluster, plan).await?;
-    facts.extend(peers.iter().map(|peer| peer.fact(plan.pool)));
+    let mut facts = facts(cluster, on).await?;
+    facts.extend(peers.iter().map(|peer| peer.fact(on.pool)));
     report.facts(&facts)?;
 
     let mut contenders = vec![
-        Contender::start("limit", plain, Way::Limit, plan.pool, &script)?,
-        Contender::start("rows", rows, Way::Tenancy, plan.pool, &script)?,
-        Contender::start("schema", schema, Way::Tenancy, plan.pool, &script)?,
+        Contender::start("limit", plain, Way::Limit, on.pool, &script)?,
+        Contender::start("rows", rows, Way::Tenancy, on.pool, &script)?,
+        Contender::start("schema", schema, Way::Tenancy, on.pool, &script)?,
     ];
     #[cfg(feature = "peers")]
     contenders.extend([
-        Contender::start("sqlx", plain, Way::Sqlx, plan.pool, &script)?,
+        Contender::start("sqlx", plain, Way::Sqlx, on.pool, &script)?,
         Contender::start(
             "sqlx, as it comes",
             plain,
             Way::SqlxPinging,
-            plan.pool,
+            on.pool,
             &script,
         )?,
     ]);
     for peer in &peers {
-        contenders.push(Contender::of_peer(cluster, peer, tenants, plan.pool).await?);
+        contenders.push(Contender::of_peer(cluster, peer, tenants, on.pool).await?);
     }
-    rounds(cluster, plan, tenants, &mut contenders).await?;
+    rounds(postmaster, plan, on.pool * VISITS, tenants, &mut contenders).await?;
     report.comparison(&format!("{tenants} tenants"), &contenders)?;
     drop(contenders);
 
     if databases == 0 {
         return Ok(());
     }
-    let each = plan.pool * databases;
+    let each = on.pool * databases;
     let mut contenders = vec![
-        Contender::start("limit", plain, Way::Limit, plan.pool, &script)?,
+        Contender::start("limit", plain, Way::Limit, on.pool, &script)?,
         Contender::start(
-            format!("database, pool of {}", plan.pool),
+            format!("database, pool of {}", on.pool),
             database,
             Way::Tenancy,
-            plan.pool,
+            on.pool,
             &script,
         )?,
         Contender::start(
@@ -244,9 +255,27 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, tenants: usize) -> Resul
             &script,
         )?,
     ];
-    rounds(cluster, plan, databases, &mut contenders).await?;
+    rounds(
+        postmaster,
+        plan,
+        on.pool * VISITS,
+        databases,
+        &mut contenders,
+    )
+    .await?;
     report.comparison(
         &format!("{databases} tenants with databases of their own"),
         &contenders,
     )
+}
+
+/// Of what machine the numbers are.
+pub(crate) async fn facts(cluster: &Cluster, on: &OnPostgres) -> Result<String, Error> {
+    let client = cluster.client("postgres").await?;
+    let version: String = client.query_one("SHOW server_version", &[]).await?.get(0);
+    let (database, keeps) = (
+        format!("PostgreSQL {version}"),
+        format!("pool of {}", on.pool),
+    );
+    Ok(report::facts(&on.plan, &database, &keeps, &on.set))
 }

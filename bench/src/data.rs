@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tenantry::{db::FromRow, migrate::Migrations};
 use uuid::Uuid;
 
-/// What is listed.
-#[derive(Debug, Serialize, FromRow)]
+/// What is listed, and added.
+#[derive(Debug, Serialize, Deserialize, FromRow)]
 #[cfg_attr(feature = "peers", derive(sqlx::FromRow))]
 pub(crate) struct Product {
     pub(crate) id: Uuid,
@@ -29,6 +29,26 @@ pub(crate) const LIST: &str =
 /// The statement of whoever must.
 pub(crate) const LIST_OF_TENANT: &str = "SELECT id, name, code, price, added_by, added_on \
      FROM products WHERE tenant_id = $1 ORDER BY name LIMIT 20";
+
+/// Adds a product, for whoever need not name the tenant.
+pub(crate) const INSERT: &str = "INSERT INTO products (id, name, code, price, added_by, added_on) \
+     VALUES ($1, $2, $3, $4, $5, $6)";
+
+/// The same, for whoever must.
+pub(crate) const INSERT_OF_TENANT: &str = "INSERT INTO products (tenant_id, id, name, code, price, added_by, added_on) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+/// The table in a file, with the types that rusqlite has for these.
+pub(crate) const IN_FILE: &str = "
+    CREATE TABLE products (
+        id BLOB PRIMARY KEY,
+        name TEXT NOT NULL,
+        code TEXT NOT NULL UNIQUE,
+        price TEXT NOT NULL,
+        added_by BLOB,
+        added_on TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX products_name ON products (name, id);";
 
 /// The table as a tenant has it.
 pub(crate) fn migrations() -> Migrations {
@@ -101,6 +121,18 @@ pub(crate) fn products(tenant: usize) -> Vec<Product> {
         .collect()
 }
 
+/// A product that is added: after all others by its name, so that lists stay as they are.
+pub(crate) fn added(id: Uuid) -> Product {
+    Product {
+        id,
+        name: format!("~ {id}"),
+        code: format!("+{id}"),
+        price: Decimal::new(1234, 2),
+        added_by: None,
+        added_on: DateTime::UNIX_EPOCH + TimeDelta::days(21_000),
+    }
+}
+
 /// How precisely a moment is written, which JSON leaves to whoever writes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Moments {
@@ -158,6 +190,14 @@ const NAMES: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_added_is_on_no_list() {
+        let added = added(Uuid::now_v7());
+        assert!(products(0).iter().all(|product| product.name < added.name));
+        let again: Product = serde_json::from_str(&serde_json::to_string(&added).unwrap()).unwrap();
+        assert_eq!(again.price.to_string(), "12.34");
+    }
 
     #[test]
     fn moments_are_the_same_however_they_are_written() {

@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     Error,
     data::{self, Moments},
+    workload::{self, Chooser, Random, Road},
 };
 
 /// How long past its end a window may take.
@@ -29,27 +30,48 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Exchange {
     tenant: String,
     request: String,
+    status: u16,
     answer: String,
 }
 
 /// What is asked for each tenant.
-pub(crate) struct Script(Vec<Exchange>);
+pub(crate) struct Script {
+    lists: Vec<Exchange>,
+    dialect: Dialect,
+}
 
 impl Script {
     pub(crate) fn new(tenants: usize, dialect: Dialect) -> Arc<Self> {
         let exchange = |tenant| {
             let code = data::code(tenant);
-            let named = match dialect.naming {
-                Naming::Header => format!("Host: localhost\r\nTenant-Code: {code}"),
-                Naming::Subdomain => format!("Host: {code}.localhost"),
-            };
+            let named = dialect.naming.headers(&code);
             Exchange {
-                tenant: code,
                 request: format!("GET /api/products HTTP/1.1\r\n{named}\r\n\r\n"),
+                tenant: code,
+                status: 200,
                 answer: data::answer(tenant, dialect.moments),
             }
         };
-        Arc::new(Self((0..tenants).map(exchange).collect()))
+        let lists = (0..tenants).map(exchange).collect();
+        Arc::new(Self { lists, dialect })
+    }
+
+    /// A product that is added to the tenant's, and comes back as it is there.
+    fn addition(&self, tenant: usize) -> Exchange {
+        let code = data::code(tenant);
+        let product = data::added(workload::new_id());
+        let product = serde_json::to_string(&product).expect("products are JSON");
+        Exchange {
+            request: format!(
+                "POST /api/products HTTP/1.1\r\n{}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{product}",
+                self.dialect.naming.headers(&code),
+                product.len(),
+            ),
+            tenant: code,
+            status: 201,
+            answer: product,
+        }
     }
 }
 
@@ -68,11 +90,21 @@ pub(crate) enum Naming {
     Subdomain,
 }
 
-/// How much is asked.
-#[derive(Debug, Clone, Copy)]
+impl Naming {
+    fn headers(self, code: &str) -> String {
+        match self {
+            Self::Header => format!("Host: localhost\r\nTenant-Code: {code}"),
+            Self::Subdomain => format!("Host: {code}.localhost"),
+        }
+    }
+}
+
+/// How much is asked, and what.
+#[derive(Debug, Clone)]
 pub(crate) struct Load {
-    /// Among how many tenants, at random.
-    pub(crate) tenants: usize,
+    pub(crate) road: Road,
+    /// Of which tenants, at random.
+    pub(crate) chooser: Arc<Chooser>,
     pub(crate) connections: usize,
     pub(crate) time: Duration,
     pub(crate) requests: u64,
@@ -105,7 +137,7 @@ impl Answers {
 pub(crate) async fn ask(
     address: SocketAddr,
     script: &Arc<Script>,
-    load: Load,
+    load: &Load,
 ) -> Result<Answers, Error> {
     let begun = Instant::now();
     let end = begun + load.time;
@@ -113,6 +145,7 @@ pub(crate) async fn ask(
     let mut connections = JoinSet::new();
     for number in 0..load.connections {
         let (script, left) = (script.clone(), left.clone());
+        let (road, chooser) = (load.road, load.chooser.clone());
         // the same tenants in the same order, whoever is asked
         let mut random = Random(number as u64);
         connections.spawn(async move {
@@ -120,8 +153,12 @@ pub(crate) async fn ask(
             let mut latencies = Vec::new();
             let mut asked = Instant::now();
             while asked < end && take(&left) {
-                let exchange = &script.0[random.below(load.tenants)];
-                connection.ask(exchange).await?;
+                let tenant = chooser.next(&mut random);
+                if road.adds(&mut random) {
+                    connection.ask(&script.addition(tenant)).await?;
+                } else {
+                    connection.ask(&script.lists[tenant]).await?;
+                }
                 let answered = Instant::now();
                 latencies.push(answered - asked);
                 asked = answered;
@@ -182,11 +219,11 @@ impl Connection {
             {
                 return Err(self.wrong(exchange, "it ends too early"));
             }
-            match read(&self.buffer) {
+            match read(&self.buffer, exchange.status) {
                 Read::Part => {}
                 Read::Refusal => return Err(self.wrong(exchange, "it is no success")),
                 Read::Body(body) if body == exchange.answer.as_bytes() => return Ok(()),
-                Read::Body(_) => return Err(self.wrong(exchange, "it is another list")),
+                Read::Body(_) => return Err(self.wrong(exchange, "it is something else")),
             }
         }
     }
@@ -209,7 +246,7 @@ enum Read<'b> {
 }
 
 /// Reads as much of HTTP as the servers here speak: a length, and a body of that length.
-fn read(buffer: &[u8]) -> Read<'_> {
+fn read(buffer: &[u8], status: u16) -> Read<'_> {
     let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Read::Part;
     };
@@ -221,7 +258,7 @@ fn read(buffer: &[u8]) -> Read<'_> {
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
         .and_then(|(_, value)| value.trim().parse::<usize>().ok());
     match length {
-        Some(length) if head.starts_with("HTTP/1.1 200 ") => match body.len() {
+        Some(length) if status_of(head) == Some(status) => match body.len() {
             there if there < length => Read::Part,
             there if there == length => Read::Body(body),
             _ => Read::Refusal,
@@ -230,18 +267,8 @@ fn read(buffer: &[u8]) -> Read<'_> {
     }
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        usize::try_from(z % bound as u64).expect("it is less than a usize")
-    }
+fn status_of(head: &str) -> Option<u16> {
+    head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -251,9 +278,10 @@ mod tests {
     #[test]
     fn answers_are_read_when_they_are_whole() {
         let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]";
-        assert_eq!(read(whole), Read::Body(b"[]"));
+        assert_eq!(read(whole, 200), Read::Body(b"[]"));
+        assert_eq!(read(whole, 201), Read::Refusal);
         for end in 0..whole.len() {
-            assert_eq!(read(&whole[..end]), Read::Part, "{end}");
+            assert_eq!(read(&whole[..end], 200), Read::Part, "{end}");
         }
     }
 
@@ -264,7 +292,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[][]",
         ] {
-            assert_eq!(read(answer.as_bytes()), Read::Refusal, "{answer}");
+            assert_eq!(read(answer.as_bytes(), 200), Read::Refusal, "{answer}");
         }
     }
 }

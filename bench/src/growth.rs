@@ -3,9 +3,9 @@
 use tenantry::tenant::Isolation;
 
 use crate::{
-    Error, Plan,
+    Error, OnPostgres,
     cluster::Cluster,
-    compare::{Contender, rounds},
+    compare::{self, Contender, rounds},
     driver::{Dialect, Script},
     process::{self, Memory},
     report::{self, Report, say},
@@ -13,8 +13,8 @@ use crate::{
     stack::{Kind, Place},
 };
 
-pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Result<(), Error> {
-    let mut report = Report::new(plan)?;
+pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, steps: &[usize]) -> Result<(), Error> {
+    let mut report = Report::new(&on.plan)?;
     let mut places = [
         Place::new(cluster, "plain", Kind::Plain).await?,
         Place::new(cluster, "rows", Kind::Tenancy(Isolation::Rows)).await?,
@@ -37,9 +37,11 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Resu
             } else {
                 Way::Tenancy
             };
-            contenders.push(Contender::start(name, place, way, plan.pool, &script)?);
+            contenders.push(Contender::start(name, place, way, on.pool, &script)?);
         }
-        rounds(cluster, plan, tenants, &mut contenders).await?;
+        let visits = on.pool * compare::VISITS;
+        let postmaster = Some(cluster.postmaster());
+        rounds(postmaster, &on.plan, visits, tenants, &mut contenders).await?;
         for (place, contender) in places.iter().zip(contenders) {
             let backends = backends(cluster, place).await?;
             table.push(Step {
@@ -49,7 +51,7 @@ pub(crate) async fn run(cluster: &Cluster, plan: &Plan, steps: &[usize]) -> Resu
             });
         }
     }
-    report.add(&report::facts(cluster, plan).await?)?;
+    report.add(&compare::facts(cluster, on).await?)?;
     report.add(&report::growth(&table))
 }
 

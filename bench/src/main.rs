@@ -10,6 +10,7 @@ mod data;
 mod decide;
 mod driver;
 mod error;
+mod files;
 mod flood;
 mod growth;
 mod jobs;
@@ -21,6 +22,7 @@ mod process;
 mod report;
 mod serve;
 mod stack;
+mod workload;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -30,7 +32,13 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use self::{cluster::Cluster, error::Error, peers::Peer, report::say};
+use self::{
+    cluster::Cluster,
+    error::Error,
+    peers::Peer,
+    report::say,
+    workload::{Choice, Road},
+};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -42,7 +50,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Compares on a PostgreSQL server of its own, which it starts and removes
-    Postgres(Plan),
+    Postgres(OnPostgres),
+    /// Compares on SQLite, with a file for each tenant
+    Files(files::OnFiles),
     /// Measures what a flood of wrong passwords does to everybody else, on the example shop
     Flood(flood::Plan),
     /// Measures what a policy's decision costs, with those of the example shop
@@ -70,15 +80,18 @@ enum Command {
     Keep(cluster::Keep),
 }
 
-/// What is compared, and for how long.
+/// What is asked, and for how long.
 #[derive(Args)]
 struct Plan {
-    /// How many tenants there are; of several numbers, a table of growth is made
+    /// How many tenants there are; several numbers are measured one after the other
     #[arg(long, value_delimiter = ',', default_value = "1000")]
     tenants: Vec<usize>,
-    /// How many tenants there are with a database of their own
-    #[arg(long, default_value_t = 8)]
-    databases: usize,
+    /// What is asked
+    #[arg(long, value_enum, default_value_t)]
+    road: Road,
+    /// How often each tenant is asked for
+    #[arg(long, value_enum, default_value_t)]
+    choice: Choice,
     /// How often each way is measured
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -88,6 +101,22 @@ struct Plan {
     /// How many connections ask at a time
     #[arg(long, default_value_t = 16)]
     connections: usize,
+    /// Where the report is written as well as printed, as Markdown
+    #[arg(long, value_name = "FILE.md")]
+    output: Option<PathBuf>,
+    /// Where the comparison is drawn, as SVG; of one number of tenants
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+/// What is compared on PostgreSQL.
+#[derive(Args)]
+struct OnPostgres {
+    #[command(flatten)]
+    plan: Plan,
+    /// How many tenants there are with a database of their own
+    #[arg(long, default_value_t = 8)]
+    databases: usize,
     /// How many connections each way may have to the database
     #[arg(long, default_value_t = 16)]
     pool: usize,
@@ -100,23 +129,25 @@ struct Plan {
     /// Programs that are not this one to compare with, installed first from PyPI or npm
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     with: Vec<Peer>,
-    /// Where the report is written as well as printed, as Markdown
-    #[arg(long, value_name = "FILE.md")]
-    output: Option<PathBuf>,
-    /// Where the comparison is drawn, as SVG; of one number of tenants
-    #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
 }
 
 impl Plan {
     fn window(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }
+}
 
+impl OnPostgres {
     /// Ends the program if what is asked for does not go together.
     fn check(&self) {
-        let of_one = self.plot.is_some() || !self.with.is_empty();
-        if self.tenants.len() > 1 && of_one {
+        if self.plan.road != Road::List && !self.with.is_empty() {
+            let said = "--with is for lists: nothing can be added to what programs of others serve";
+            Cli::command()
+                .error(ErrorKind::ArgumentConflict, said)
+                .exit();
+        }
+        let of_one = self.plan.plot.is_some() || !self.with.is_empty();
+        if self.plan.tenants.len() > 1 && of_one {
             let said =
                 "--with and --plot are of a comparison, which is made with one number of --tenants";
             Cli::command()
@@ -138,8 +169,15 @@ fn main() -> ExitCode {
         // one thread asks: it must take as little as it can from those that it measures
         Command::Postgres(plan) => {
             plan.check();
-            start(&mut runtime::Builder::new_current_thread(), compare(plan))
+            start(
+                &mut runtime::Builder::new_current_thread(),
+                stoppable(on_a_cluster(plan)),
+            )
         }
+        Command::Files(files) => start(
+            &mut runtime::Builder::new_current_thread(),
+            stoppable(files::run(files)),
+        ),
         Command::Flood(plan) => start(
             &mut runtime::Builder::new_current_thread(),
             flood::run(plan),
@@ -197,12 +235,12 @@ fn start(
     runtime.block_on(work)
 }
 
-async fn compare(plan: Plan) -> Result<(), Error> {
+async fn stoppable(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     // whichever way it ends, the servers are stopped and what they kept is removed
     tokio::select! {
         biased; // listens for signals before anything is begun
         result = told_to_stop() => result.and(Err(Error::Interrupted)),
-        result = on_a_cluster(plan) => result,
+        result = work => result,
     }
 }
 
@@ -218,11 +256,11 @@ async fn told_to_stop() -> Result<(), Error> {
     Ok(())
 }
 
-async fn on_a_cluster(mut plan: Plan) -> Result<(), Error> {
-    let cluster = Cluster::start(plan.programs.as_deref(), &plan.set).await?;
-    plan.tenants.sort_unstable();
-    match plan.tenants.as_slice() {
-        [tenants] => compare::run(&cluster, &plan, *tenants).await,
-        several => growth::run(&cluster, &plan, several).await,
+async fn on_a_cluster(mut on: OnPostgres) -> Result<(), Error> {
+    let cluster = Cluster::start(on.programs.as_deref(), &on.set).await?;
+    on.plan.tenants.sort_unstable();
+    match on.plan.tenants.as_slice() {
+        [tenants] => compare::run(&cluster, &on, *tenants).await,
+        several => growth::run(&cluster, &on, several).await,
     }
 }

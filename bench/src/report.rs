@@ -8,12 +8,14 @@ use std::{
     process::Command,
 };
 
+use clap::ValueEnum;
+
 use crate::{
     Error, Plan,
-    cluster::Cluster,
     compare::{Contender, Window},
     growth::Step,
     plot::{self, Bar, Chart},
+    workload::{Choice, Road},
 };
 
 pub(crate) fn print(text: Arguments<'_>) {
@@ -90,7 +92,7 @@ impl Report {
 }
 
 /// Of what machine the numbers are.
-pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<String, Error> {
+pub(crate) fn facts(plan: &Plan, database: &str, keeps: &str, set: &[String]) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
@@ -100,15 +102,12 @@ pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<String, Erro
         value.unwrap_or("unknown").to_owned()
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let client = cluster.client("postgres").await?;
-    let postgres: String = client.query_one("SHOW server_version", &[]).await?.get(0);
     let rustc = Command::new("rustc").arg("--version").output();
     let rustc = rustc.map_or_else(
         |_| String::new(),
         |out| String::from_utf8_lossy(&out.stdout).into(),
     );
-    let settings: String = plan
-        .set
+    let settings: String = set
         .iter()
         .map(|setting| format!("- `{setting}`\n"))
         .collect();
@@ -117,9 +116,13 @@ pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<String, Erro
     } else {
         "release build"
     };
-    Ok(format!(
-        "- {cores} cores ({}), {} of memory, Linux {}\n- PostgreSQL {postgres}; {}; {build}\n\
-         - {} rounds of {} s in turn, after visits to every tenant; {} connections ask, pool of {}\n{}",
+    let asked = match (plan.road, plan.choice) {
+        (Road::List, Choice::Uniform) => String::new(),
+        (road, choice) => format!("- Asked: {}, {}\n", name(road), name(choice)),
+    };
+    format!(
+        "- {cores} cores ({}), {} of memory, Linux {}\n- {database}; {}; {build}\n\
+         - {} rounds of {} s in turn, after visits to every tenant; {} connections ask, {keeps}\n{asked}{}",
         field(&read("/proc/cpuinfo"), "model name"),
         field(&read("/proc/meminfo"), "MemTotal"),
         read("/proc/sys/kernel/osrelease").trim(),
@@ -127,9 +130,13 @@ pub(crate) async fn facts(cluster: &Cluster, plan: &Plan) -> Result<String, Erro
         plan.rounds,
         plan.seconds,
         plan.connections,
-        plan.pool,
         settings,
-    ))
+    )
+}
+
+fn name(value: impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().into())
 }
 
 /// The ways beside each other, the first being what the others are held against.

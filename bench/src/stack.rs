@@ -184,17 +184,27 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a process of this program that serves what is in the place.
     pub(crate) fn start(place: &Place, way: Way, pool: usize) -> Result<Self, Error> {
+        let project = place.project();
+        let more = ["--url", &place.url, "--project", &project];
+        Self::of_this_program(way, &place.data, pool, &more)
+    }
+
+    /// Starts a process of this program that serves the files in a folder, of which so many stay open.
+    pub(crate) fn on_files(folder: &Path, way: Way, open: usize) -> Result<Self, Error> {
+        Self::of_this_program(way, folder, open, &[])
+    }
+
+    fn of_this_program(way: Way, data: &Path, pool: usize, more: &[&str]) -> Result<Self, Error> {
         let program = std::env::current_exe().map_err(Error::io("looking for this program"))?;
         let way = way.to_possible_value().map(|way| way.get_name().to_owned());
         let way = way.unwrap_or_default();
         let mut command = Command::new(program);
         command
             .args(["serve", &way])
-            .args(["--url", &place.url])
-            .args(["--project", &place.project()])
+            .args(more)
             .args(["--pool", &pool.to_string()])
             .arg("--data")
-            .arg(&place.data)
+            .arg(data)
             // a terminal's Ctrl-C is for whoever started it
             .process_group(0)
             .stdin(Stdio::piped())

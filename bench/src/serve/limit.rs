@@ -15,7 +15,7 @@ use tokio_postgres::{NoTls, Row};
 use super::{Tenants, routed, tenant, tenants};
 use crate::{
     Error,
-    data::{LIST_OF_TENANT, Product},
+    data::{INSERT_OF_TENANT, LIST_OF_TENANT, Product},
 };
 
 struct Limit {
@@ -29,7 +29,7 @@ pub(super) async fn router(url: &str, pool: usize) -> Result<Router, Error> {
         pool: Pool::builder(manager).max_size(pool).build()?,
         tenants: tenants(url).await?,
     };
-    Ok(routed(get(list), Arc::new(limit)))
+    Ok(routed(get(list).post(add), Arc::new(limit)))
 }
 
 async fn list(
@@ -50,6 +50,42 @@ async fn list(
     let rows = client.query(&statement, &[&tenant]).await.map_err(failed)?;
     let products: Result<_, _> = rows.iter().map(read).collect();
     products.map(Json).map_err(failed)
+}
+
+async fn add(
+    State(limit): State<Arc<Limit>>,
+    headers: HeaderMap,
+    Json(product): Json<Product>,
+) -> Result<(StatusCode, Json<Product>), StatusCode> {
+    let tenant = tenant(&limit.tenants, &headers)?;
+    let mut client = limit
+        .pool
+        .get()
+        .await
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+    let statement = client
+        .prepare_cached(INSERT_OF_TENANT)
+        .await
+        .map_err(failed)?;
+    let transaction = client.transaction().await.map_err(failed)?;
+    let Product {
+        id,
+        name,
+        code,
+        price,
+        added_by,
+        added_on,
+    } = &product;
+    transaction
+        .execute(
+            &statement,
+            &[&tenant, id, name, code, price, added_by, added_on],
+        )
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok((StatusCode::CREATED, Json(product)))
 }
 
 fn read(row: &Row) -> Result<Product, tokio_postgres::Error> {

@@ -1,5 +1,6 @@
 //! The endpoint, served in each of the ways that are compared.
 
+pub(crate) mod files;
 mod limit;
 #[cfg(feature = "peers")]
 mod peer;
@@ -16,17 +17,19 @@ use tokio::net::TcpListener;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
+use self::files::Threads;
 use crate::{Error, report::print};
 
 #[derive(Args)]
 pub(crate) struct Serve {
     which: Way,
-    #[arg(long)]
+    #[arg(long, default_value = "")]
     url: String,
-    #[arg(long)]
+    #[arg(long, default_value = "")]
     project: String,
     #[arg(long)]
     data: PathBuf,
+    /// How many connections, or files, may be open
     #[arg(long)]
     pool: usize,
 }
@@ -38,6 +41,12 @@ pub(crate) enum Way {
     Limit,
     /// By tenantry, in whichever isolation the tenants have
     Tenancy,
+    /// By hand on SQLite, on threads for what waits
+    Files,
+    /// By hand on SQLite, on the runtime's own threads
+    FilesInline,
+    /// By tenantry on files
+    TenancyFiles,
     /// By hand, on sqlx
     #[cfg(feature = "peers")]
     Sqlx,
@@ -49,7 +58,10 @@ pub(crate) enum Way {
 pub(crate) async fn serve(serve: Serve) -> Result<(), Error> {
     let router = match serve.which {
         Way::Limit => limit::router(&serve.url, serve.pool).await?,
-        Way::Tenancy => tenancy::router(&serve).await?,
+        Way::Tenancy => tenancy::on_postgres(&serve).await?,
+        Way::Files => files::router(&serve.data, serve.pool, Threads::Blocking)?,
+        Way::FilesInline => files::router(&serve.data, serve.pool, Threads::Own)?,
+        Way::TenancyFiles => tenancy::on_files(&serve).await?,
         #[cfg(feature = "peers")]
         Way::Sqlx => peer::router(&serve.url, serve.pool, false).await?,
         #[cfg(feature = "peers")]
@@ -86,8 +98,10 @@ fn tenant(tenants: &Tenants, headers: &HeaderMap) -> Result<Uuid, StatusCode> {
 }
 
 fn routed<S: Clone + Send + Sync + 'static>(
-    list: axum::routing::MethodRouter<S>,
+    products: axum::routing::MethodRouter<S>,
     state: S,
 ) -> Router {
-    Router::new().route("/api/products", list).with_state(state)
+    Router::new()
+        .route("/api/products", products)
+        .with_state(state)
 }

@@ -13,7 +13,7 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 use super::{Tenants, routed, tenant, tenants};
 use crate::{
     Error,
-    data::{LIST_OF_TENANT, Product},
+    data::{INSERT_OF_TENANT, LIST_OF_TENANT, Product},
 };
 
 struct Peer {
@@ -29,7 +29,7 @@ pub(super) async fn router(url: &str, pool: usize, ping: bool) -> Result<Router,
         pool: options.connect(url).await?,
         tenants: tenants(url).await?,
     };
-    Ok(routed(get(list), Arc::new(peer)))
+    Ok(routed(get(list).post(add), Arc::new(peer)))
 }
 
 async fn list(
@@ -44,4 +44,27 @@ async fn list(
     products
         .map(Json)
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+async fn add(
+    State(peer): State<Arc<Peer>>,
+    headers: HeaderMap,
+    Json(product): Json<Product>,
+) -> Result<(StatusCode, Json<Product>), StatusCode> {
+    let tenant = tenant(&peer.tenants, &headers)?;
+    let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+    let mut transaction = peer.pool.begin().await.map_err(failed)?;
+    sqlx::query(INSERT_OF_TENANT)
+        .bind(tenant)
+        .bind(product.id)
+        .bind(&product.name)
+        .bind(&product.code)
+        .bind(product.price)
+        .bind(product.added_by)
+        .bind(product.added_on)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok((StatusCode::CREATED, Json(product)))
 }

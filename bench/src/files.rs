@@ -1,0 +1,144 @@
+//! A file for each tenant: tenantry beside what one would write by hand on SQLite.
+
+use std::{
+    fs,
+    num::NonZeroUsize,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tenantry::{
+    Config, Tenancy,
+    db::TenantDb,
+    lifecycle::NewTenant,
+    tenant::{Isolation, TenantCode},
+};
+
+use crate::{
+    Error, Plan,
+    compare::{Contender, rounds},
+    data::{self, IN_FILE, INSERT},
+    driver::{Dialect, Script},
+    report::{self, Report, say},
+    serve::{Way, files as by_hand},
+    stack::Server,
+};
+
+/// How many tenants are made at a time.
+const MADE_AT_ONCE: usize = 4;
+
+/// How often each tenant is asked for before anything counts.
+const VISITS: usize = 3;
+
+#[derive(Args)]
+pub(crate) struct OnFiles {
+    #[command(flatten)]
+    plan: Plan,
+    /// How many files each way keeps open; every tenant's unless told
+    #[arg(long)]
+    open: Option<usize>,
+    /// Where the files are; a temporary folder unless told. For what is added it is to be on a disk
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+/// A deployment of tenantry on files, of which so many stay open.
+pub(crate) fn config(data: &Path, open: usize) -> Config {
+    Config::new(data)
+        .most_open_files(NonZeroUsize::new(open).unwrap_or(NonZeroUsize::MIN))
+        .tenant_migrations(data::migrations())
+}
+
+pub(crate) async fn run(files: OnFiles) -> Result<(), Error> {
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("tenantry-bench-");
+    let doing = Error::io("making a folder for the files");
+    let folder = match &files.folder {
+        Some(below) => fs::create_dir_all(below).and_then(|()| folder.tempdir_in(below)),
+        None => folder.tempdir(),
+    };
+    let folder = folder.map_err(&doing)?;
+    let (plain, tenancy) = (folder.path().join("plain"), folder.path().join("tenancy"));
+    fs::create_dir(&plain).map_err(&doing)?;
+
+    let plan = &files.plan;
+    let mut report = Report::new(plan)?;
+    let open = files.open.map_or("all files open".into(), |open| {
+        format!("{open} files open at most")
+    });
+    let sqlite = format!("SQLite {}", rusqlite::version());
+    report.facts(&report::facts(plan, &sqlite, &open, &[]))?;
+    let mut made = 0;
+    for &tenants in &plan.tenants {
+        say(format_args!("making tenants until there are {tenants}"));
+        make_by_hand(&plain, made..tenants)?;
+        make(&tenancy, made..tenants).await?;
+        made = made.max(tenants);
+        let open = files.open.unwrap_or(tenants);
+        let script = Script::new(tenants, Dialect::default());
+        let mut contenders = Vec::new();
+        for (name, way, folder) in [
+            ("by hand", Way::Files, &plain),
+            ("tenantry", Way::TenancyFiles, &tenancy),
+            (
+                "by hand, on the runtime's threads",
+                Way::FilesInline,
+                &plain,
+            ),
+        ] {
+            let server = Server::on_files(folder, way, open)?;
+            contenders.push(Contender::new(name, server, &script));
+        }
+        rounds(None, plan, VISITS, tenants, &mut contenders).await?;
+        report.comparison(&format!("{tenants} tenants with a file each"), &contenders)?;
+    }
+    Ok(())
+}
+
+fn make_by_hand(folder: &Path, tenants: Range<usize>) -> Result<(), Error> {
+    for tenant in tenants {
+        let mut file = by_hand::open(&by_hand::path(folder, &data::code(tenant)))?;
+        let transaction = file.transaction()?;
+        transaction.execute_batch(IN_FILE)?;
+        for product in data::products(tenant) {
+            by_hand::insert(&transaction, &product)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+async fn make(data: &Path, tenants: Range<usize>) -> Result<(), Error> {
+    let tenancy = Tenancy::set_up(config(data, MADE_AT_ONCE)).await?;
+    let making = tenants.map(|tenant| {
+        let tenancy = tenancy.clone();
+        async move {
+            let code = data::code(tenant);
+            let code = TenantCode::new(&code).expect("the codes made here are codes");
+            let new = NewTenant::new(code, format!("Tenant {tenant}")).isolation(Isolation::File);
+            let fill = move |db: TenantDb| async move {
+                let mut transaction = db.begin();
+                for product in data::products(tenant) {
+                    transaction
+                        .query(INSERT)
+                        .bind(product.id)
+                        .bind(product.name)
+                        .bind(product.code)
+                        .bind(product.price)
+                        .bind(product.added_by)
+                        .bind(product.added_on)
+                        .execute()
+                        .await?;
+                }
+                Ok(transaction.commit().await?)
+            };
+            tenancy.create_with(new, fill).await.map(drop)
+        }
+    });
+    let made = stream::iter(making).buffer_unordered(MADE_AT_ONCE);
+    let made = made.try_collect::<()>().await;
+    tenancy.close();
+    Ok(made?)
+}
