@@ -87,7 +87,7 @@ impl Engine {
         let (account, timeout) = (&self.account, self.timeout);
         let result = match &self.kind {
             Kind::Sqlite(database) => {
-                sqlite::fetch(database, (account, timeout), sql, params.into(), most).await
+                sqlite::fetch(database, (account, timeout), sql, params, most).await
             }
             Kind::Postgres(scope) => {
                 postgres::fetch(scope, (account, timeout), &sql, &params, most).await

@@ -16,7 +16,10 @@ use rusqlite::{
     limits::Limit,
 };
 
-use super::{error::translate, functions::Clock};
+use super::{
+    error::{is_interruption, translate},
+    functions::Clock,
+};
 use crate::db::{AUDIT_TABLE, DbError};
 
 /// The first SQLite without the bug that can lose commits when a write-ahead log is reset while
@@ -44,10 +47,16 @@ struct Times {
     longest: Option<Duration>,
     /// When the one that runs is to end, where one is timed.
     end: Option<Instant>,
+    /// How often it may still be asked, where it is to be brief.
+    questions: Option<u32>,
 }
 
 /// How many steps of SQLite's are taken between two questions: well below a millisecond.
 const BETWEEN_QUESTIONS: i32 = 1_000;
+
+/// How many questions long what is brief may be. By steps and not by the clock, so that the same
+/// statement on the same data always is brief, or never is.
+const BRIEF: u32 = 5;
 
 impl Deadline {
     fn lock(&self) -> MutexGuard<'_, Times> {
@@ -57,6 +66,28 @@ impl Deadline {
     fn is_over(&self) -> bool {
         self.lock().end.is_some_and(|end| Instant::now() >= end)
     }
+
+    /// SQLite's question whether to stop.
+    fn answer(&self) -> bool {
+        let mut times = self.lock();
+        if let Some(questions) = &mut times.questions {
+            *questions = questions.saturating_sub(1);
+            if *questions == 0 {
+                return true;
+            }
+        }
+        drop(times);
+        self.is_over()
+    }
+}
+
+/// What came of a read that was to be brief.
+pub(super) enum Brief<R> {
+    Ended(Result<R, DbError>),
+    /// It was not brief, and was stopped.
+    Long,
+    /// It would have had to wait for another process.
+    Busy,
 }
 
 /// A statement that is timed, until this is dropped.
@@ -72,6 +103,17 @@ impl Timed<'_> {
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
         self.0.lock().end = None;
+    }
+}
+
+/// Until this is dropped nothing is waited for, and what is not brief is stopped.
+struct Hurry<'c>(&'c Conn);
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.deadline.lock().questions = None;
+        // it only notes the number
+        drop(self.0.raw.busy_timeout(BUSY_TIMEOUT));
     }
 }
 
@@ -132,7 +174,7 @@ impl Conn {
         configure(&raw, read_only, owner, &trusted, &clock).map_err(translate)?;
         let deadline = Deadline::default();
         let asked = deadline.clone();
-        raw.progress_handler(BETWEEN_QUESTIONS, Some(move || asked.is_over()))
+        raw.progress_handler(BETWEEN_QUESTIONS, Some(move || asked.answer()))
             .map_err(translate)?;
         trusted.store(false, Ordering::Relaxed);
         Ok(Self {
@@ -179,6 +221,24 @@ impl Conn {
         times.end = times.longest.map(|longest| Instant::now() + longest);
         drop(times);
         Timed(&self.deadline)
+    }
+
+    /// Does a read that is stopped when it turns out not to be brief, and waits for nobody.
+    pub(super) fn briefly<R>(&self, read: impl FnOnce(&Self) -> Result<R, DbError>) -> Brief<R> {
+        if let Err(error) = self.raw.busy_timeout(Duration::ZERO) {
+            return Brief::Ended(Err(translate(error)));
+        }
+        // as before on unwinding too: the connection may be lent again
+        let hurry = Hurry(self);
+        self.deadline.lock().questions = Some(BRIEF);
+        let done = read(self);
+        let stopped = self.deadline.lock().questions == Some(0);
+        drop(hurry);
+        match done {
+            Err(error) if stopped && is_interruption(&error) => Brief::Long,
+            Err(DbError::Busy) => Brief::Busy,
+            done => Brief::Ended(done),
+        }
     }
 
     /// Does something within a statement that is none of its time.

@@ -1,6 +1,7 @@
 //! One file: a writer, a few readers, and the lending of them.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connection::{Conn, Create, Owner};
+use super::connection::{Brief, Conn, Create, Owner};
 use crate::db::{
     DbError,
     meter::{Account, Clock},
@@ -37,7 +38,12 @@ pub(crate) struct Database {
 struct Idle {
     writer: Option<Conn>,
     readers: Vec<Conn>,
+    /// Reads that were found not to be brief.
+    long: HashSet<Arc<str>>,
 }
+
+/// How many of them are remembered.
+const MOST_LONG: usize = 64;
 
 /// What a connection is borrowed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +187,37 @@ impl Lease {
         )
     }
 
+    /// Does a read here and now, on a connection that is open already. `None` where there is none, or
+    /// the read is not brief, or another process is in its way: nothing has come of it then, and it is
+    /// to be done on a thread that may be kept waiting.
+    pub(super) fn briefly<R>(
+        &mut self,
+        sql: &Arc<str>,
+        read: impl FnOnce(&Conn) -> Result<R, DbError>,
+    ) -> Option<Result<R, DbError>> {
+        let idle = {
+            let mut idle = self.database.idle();
+            if idle.long.contains(sql) {
+                return None;
+            }
+            idle.readers.pop()?
+        };
+        let conn = self.conn.insert(idle);
+        conn.stop_after(self.longest);
+        match conn.briefly(read) {
+            Brief::Ended(done) => Some(done),
+            Brief::Busy => None,
+            Brief::Long => {
+                let long = &mut self.database.idle().long;
+                if long.len() >= MOST_LONG {
+                    long.clear();
+                }
+                long.insert(sql.clone());
+                None
+            }
+        }
+    }
+
     /// Whether a transaction is open, which dropping the lease would roll back.
     pub(crate) fn in_transaction(&self) -> bool {
         self.conn
@@ -203,6 +240,86 @@ impl Drop for Lease {
         match self.access {
             Access::Read => idle.readers.push(conn),
             Access::Write => idle.writer = Some(conn),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+    use futures_util::FutureExt;
+
+    use super::{Access, Create, Database};
+    use crate::db::{DbError, Value, meter::Account, query::First, sqlite, timeout::Timeout};
+
+    /// Counts far beyond what is brief.
+    const LONG: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+        SELECT count(*) FROM n";
+
+    async fn count(database: &Arc<Database>, sql: &str, timeout: Timeout) -> Result<i64, DbError> {
+        let (account, params) = (&Account::NOBODY, Vec::<Value>::new());
+        let asked = (account, timeout);
+        let (rows, _) =
+            sqlite::fetch::<First<i64>>(database, asked, sql.into(), params, 1).await?;
+        Ok(rows.into_iter().next().ok_or(DbError::NotFound)?.0)
+    }
+
+    #[tokio::test]
+    async fn a_brief_read_is_done_where_it_is_asked_and_a_long_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::new(&folder.path().join("a.db"), Create::IfMissing);
+        let asked = |sql| count(&database, sql, Timeout::AsConnected);
+        // opening a file waits for the disk
+        let mut first = Box::pin(asked("SELECT 1"));
+        assert!(first.as_mut().now_or_never().is_none());
+        assert_eq!(first.await.unwrap(), 1);
+        assert_eq!(asked("SELECT 2").now_or_never().unwrap().unwrap(), 2);
+        for _ in 0..2 {
+            let mut long = Box::pin(asked(LONG));
+            assert!(long.as_mut().now_or_never().is_none());
+            assert_eq!(long.await.unwrap(), 50_000);
+            assert!(database.idle().long.contains(LONG));
+        }
+        assert_eq!(asked("SELECT 3").now_or_never().unwrap().unwrap(), 3);
+        // it is stopped by its own time and by nothing else, on whichever thread
+        let in_no_time = Timeout::After(Duration::ZERO);
+        let late = count(&database, LONG, in_no_time).await;
+        assert!(matches!(late, Err(DbError::Timeout)), "{late:?}");
+        assert_eq!(asked(LONG).await.unwrap(), 50_000);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_as_before_whatever_became_of_a_brief_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::new(&folder.path().join("a.db"), Create::IfMissing);
+        let whole = Timeout::AsConnected;
+        count(&database, "SELECT 1", whole).await.unwrap();
+        let patience = "PRAGMA busy_timeout";
+        for fails in [false, true] {
+            let lease = database.borrow(Access::Read, &Account::NOBODY, whole);
+            let mut lease = lease.await.unwrap();
+            let read = AssertUnwindSafe(|| {
+                lease.briefly(&"SELECT 1".into(), |conn| {
+                    let waits: i64 =
+                        conn.trusted(|raw| raw.query_row(patience, (), |row| row.get(0)).unwrap());
+                    assert!(!fails, "as a type that cannot be read might");
+                    Ok(waits)
+                })
+            });
+            let read = std::panic::catch_unwind(read);
+            assert_eq!(read.is_err(), fails);
+            if let Ok(read) = read {
+                assert_eq!(read.unwrap().unwrap(), 0, "it waits for nobody");
+            }
+            drop(lease);
+            let idle = database.idle();
+            let conn = idle.readers.last().unwrap();
+            let waits: i64 =
+                conn.trusted(|raw| raw.query_row(patience, (), |row| row.get(0)).unwrap());
+            assert_eq!(waits, 5_000);
+            drop(idle);
+            assert_eq!(count(&database, LONG, whole).await.unwrap(), 50_000);
         }
     }
 }

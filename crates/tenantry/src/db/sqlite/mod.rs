@@ -21,35 +21,52 @@ pub(crate) use error::translate;
 
 use self::{
     blocking::on_lease,
+    connection::Conn,
     database::Access,
     statement::{Attempt, looks_like_a_read, run},
 };
 use super::{DbError, FromRow, Value, meter::Account, pipeline::Step, timeout::Timeout};
 
 /// Runs one statement by itself and reads up to `most` of its rows.
+///
+/// A read that is brief is done on the thread that asks: handing it to another and back takes longer
+/// than most reads do.
 pub(super) async fn fetch<T: FromRow + Send + 'static>(
     database: &Arc<Database>,
     (account, timeout): (&Account, Timeout),
     sql: Arc<str>,
-    params: Arc<[Value]>,
+    params: Vec<Value>,
     most: usize,
 ) -> Result<(Vec<T>, u64), DbError> {
-    let mut access = if looks_like_a_read(&sql) {
-        Access::Read
-    } else {
-        Access::Write
+    let access = match looks_like_a_read(&sql) {
+        true => Access::Read,
+        false => Access::Write,
     };
+    let mut lease = database.borrow(access, account, timeout).await?;
+    let mut needs_writer = false;
+    if access == Access::Read {
+        let read = |conn: &Conn| collect(|each| run(conn, true, &sql, &params, each), most);
+        match lease.briefly(&sql, read).transpose()? {
+            Some(Attempt::Done(answer)) => return Ok(answer),
+            Some(Attempt::NeedsWriter) => needs_writer = true,
+            None => {}
+        }
+    }
+    let params: Arc<[Value]> = params.into();
     loop {
-        let lease = database.borrow(access, account, timeout).await?;
+        if needs_writer {
+            drop(lease);
+            lease = database.borrow(Access::Write, account, timeout).await?;
+        }
         let only_read = lease.only_reads();
         let (sql, params) = (sql.clone(), params.clone());
-        let (_lease, attempt) = on_lease(lease, move |conn| {
+        let (back, attempt) = on_lease(lease, move |conn| {
             collect(|each| run(conn, only_read, &sql, &params, each), most)
         })
         .await?;
         match attempt? {
             Attempt::Done(answer) => return Ok(answer),
-            Attempt::NeedsWriter => access = Access::Write,
+            Attempt::NeedsWriter => (lease, needs_writer) = (back, true),
         }
     }
 }
