@@ -63,9 +63,8 @@ impl Catalog {
             return Ok(known);
         }
         let seen = self.cache.generation();
-        let found = self
-            .store
-            .by_code(code)
+        // what is seldom asked is no part of every request's future
+        let found = Box::pin(self.store.by_code(code))
             .await?
             .filter(|tenant| tenant.status().is_visible());
         self.cache.insert(code, found.clone(), seen);
@@ -78,7 +77,7 @@ impl Catalog {
             Some(known) => known,
             None => {
                 let seen = self.cache.generation();
-                let found = self.store.by_host(host).await?;
+                let found = Box::pin(self.store.by_host(host)).await?;
                 self.cache.insert_owner(host, found.clone(), seen);
                 found
             }

@@ -116,15 +116,20 @@ impl Places {
     {
         if tenant.isolation() == Isolation::File {
             let file = self.files.open(tenant.id())?;
-            file.migrated.get_or_try_init(migrated).await?;
+            if !file.migrated.initialized() {
+                // boxed, as below: what is done once is no part of every request's future
+                Box::pin(file.migrated.get_or_try_init(migrated)).await?;
+            }
             return Ok(Engine::sqlite(file.database.clone()));
         }
         let on_server = self.on_server(tenant)?;
-        let first_use = async || {
-            self.check_whose(tenant).await?;
-            migrated().await
-        };
-        on_server.migrated.get_or_try_init(first_use).await?;
+        if !on_server.migrated.initialized() {
+            let first_use = async || {
+                self.check_whose(tenant).await?;
+                migrated().await
+            };
+            Box::pin(on_server.migrated.get_or_try_init(first_use)).await?;
+        }
         Ok(Engine::postgres(on_server.scope.clone()))
     }
 

@@ -115,7 +115,8 @@ async fn settle<T>(
         Err(Failure { error, .. }) => {
             let server = lease.server().clone();
             lease.give_back_after(&error);
-            Err(scope.explain(constraints::complete(&server, error).await))
+            let error = Box::pin(constraints::complete(&server, error)).await;
+            Err(scope.explain(error))
         }
     }
 }
@@ -275,7 +276,7 @@ pub(super) async fn fetch_within<T: FromRow>(
     match result {
         Ok(answer) => (lease, Ok(answer)),
         Err(failure) => {
-            let error = constraints::complete(lease.server(), failure.error).await;
+            let error = Box::pin(constraints::complete(lease.server(), failure.error)).await;
             (lease, Err(scope.explain(error)))
         }
     }
@@ -303,7 +304,7 @@ async fn within<T: FromRow>(
         if !prelude.is_empty() {
             conn.client.batch_execute(prelude).await?;
         }
-        let statement = prepare(scope, conn, sql, params).await?;
+        let statement = Box::pin(prepare(scope, conn, sql, params)).await?;
         return named(statement).fetch(&conn.client, params, most).await;
     };
     if prelude.is_empty() {
@@ -337,7 +338,7 @@ pub(super) async fn control(
     let result = match result {
         Ok(()) => Ok(()),
         // a deferred constraint speaks up at the end
-        Err(error) => Err(constraints::complete(lease.server(), error).await),
+        Err(error) => Err(Box::pin(constraints::complete(lease.server(), error)).await),
     };
     (lease, result)
 }
@@ -409,6 +410,20 @@ async fn ready<'s>(
         Found::Worth => true,
         Found::Nothing => false,
     };
+    // what is seldom needed is no part of every request's future
+    let prepared = Box::pin(prepare_alone(scope, conn, sql, params, worth)).await?;
+    Ok(How::Named(prepared, scope))
+}
+
+/// Prepares a statement that is to be said by itself: so that it needs no transaction, where that is
+/// worth it and can be done.
+async fn prepare_alone(
+    scope: &Scope,
+    conn: &mut Conn,
+    sql: &Arc<str>,
+    params: &[Value],
+    worth: bool,
+) -> Result<Prepared, Failure> {
     let text = prepared_text(scope, sql)?;
     if worth {
         let complete = complete(scope, conn, &text, params).await?;
@@ -417,7 +432,7 @@ async fn ready<'s>(
             conn.statements.put_alone(scope, sql, complete.clone());
         }
         if let Some(prepared) = complete {
-            return Ok(How::Named(prepared, scope));
+            return Ok(prepared);
         }
     }
     let mut statement = prepare_outside(scope, conn, &text, &[]).await?;
@@ -434,7 +449,7 @@ async fn ready<'s>(
     } else {
         conn.statements.put(scope, sql, prepared.statement.clone());
     }
-    Ok(How::Named(prepared, scope))
+    Ok(prepared)
 }
 
 /// Prepares a plain read so that it is in its scope without a transaction around it: with the
@@ -552,7 +567,7 @@ impl How<'_> {
             }
             Self::Unnamed(sql) => {
                 let typed = params.iter().map(|value| (Bound(value), type_of(value)));
-                client.query_typed_raw(sql, typed).await?
+                Box::pin(client.query_typed_raw(sql, typed)).await?
             }
         };
         let mut stream = pin!(stream);

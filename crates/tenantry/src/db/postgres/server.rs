@@ -286,15 +286,8 @@ impl Server {
         drop(in_line);
         let conn = match self.take_idle(database, prefer) {
             Some(conn) => conn,
-            None => match self.take_returned(database, prefer).await {
-                Some(conn) => conn,
-                None => {
-                    let room = self.make_room().await;
-                    let conn = self.open(database, room).await?;
-                    self.pool().lend(database);
-                    conn
-                }
-            },
+            // what is seldom needed is no part of every request's future
+            None => Box::pin(self.come_by(database, prefer)).await?,
         };
         Ok(Lease {
             server: self.clone(),
@@ -305,6 +298,17 @@ impl Server {
             turn: Some(turn),
             _loan: waiting.lent(),
         })
+    }
+
+    /// A connection where none is idle.
+    async fn come_by(&self, database: &Arc<str>, prefer: Option<&str>) -> Result<Conn, DbError> {
+        if let Some(conn) = self.take_returned(database, prefer).await {
+            return Ok(conn);
+        }
+        let room = self.make_room().await;
+        let conn = self.open(database, room).await?;
+        self.pool().lend(database);
+        Ok(conn)
     }
 
     fn take_idle(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Conn> {
@@ -406,7 +410,7 @@ impl Server {
         }
         let begun = Instant::now();
         loop {
-            match config.connect(self.tls.clone()).await {
+            match Box::pin(config.connect(self.tls.clone())).await {
                 Err(error)
                     if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
                         && begun.elapsed() < LAG =>
