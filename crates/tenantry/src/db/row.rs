@@ -1,13 +1,44 @@
+use std::{cell::Cell, ptr};
+
 use super::{DbError, FromValue, ValueRef};
 
 /// One row of an answer, while it is being read.
 #[derive(Debug)]
-pub struct Row<'a>(pub(crate) RowInner<'a>);
+pub struct Row<'a> {
+    inner: RowInner<'a>,
+    seen: &'a Seen,
+}
 
 #[derive(Debug)]
 pub(crate) enum RowInner<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
     Postgres(&'a tokio_postgres::Row),
+}
+
+/// Which fields were found to stand in which column of an answer, so that its further rows need not be
+/// asked for their columns' names again.
+#[derive(Debug, Default)]
+pub(crate) struct Seen([Cell<Option<&'static str>>; 16]);
+
+impl Seen {
+    /// Whether that very text was found to be the column's name.
+    fn has(&self, index: usize, name: &'static str) -> bool {
+        let seen = self.0.get(index).and_then(Cell::get);
+        seen.is_some_and(|seen| ptr::eq(seen, name))
+    }
+
+    fn note(&self, index: usize, name: &'static str) {
+        if let Some(seen) = self.0.get(index) {
+            seen.set(Some(name));
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// A row of the answer of which that was seen.
+    pub(crate) fn new(inner: RowInner<'a>, seen: &'a Seen) -> Self {
+        Self { inner, seen }
+    }
 }
 
 impl Row<'_> {
@@ -16,7 +47,7 @@ impl Row<'_> {
     /// # Errors
     /// When there is none of that name, or it cannot be read as a `T`.
     pub fn get<T: FromValue>(&self, name: &str) -> Result<T, DbError> {
-        self.field(0, name)
+        self.at(self.index_of(name)?)
     }
 
     /// The column at `index`, counted from zero.
@@ -33,32 +64,39 @@ impl Row<'_> {
     /// The column called `name`, looked for at `hint` first. Used by the `FromRow` derive, whose
     /// fields mostly stand in the order of the columns.
     #[doc(hidden)]
-    pub fn field<T: FromValue>(&self, hint: usize, name: &str) -> Result<T, DbError> {
-        if self.name(hint) == Some(name) {
+    pub fn field<T: FromValue>(&self, hint: usize, name: &'static str) -> Result<T, DbError> {
+        if self.seen.has(hint, name) {
             return self.at(hint);
         }
-        let index = (0..self.len())
+        if self.name(hint) == Some(name) {
+            self.seen.note(hint, name);
+            return self.at(hint);
+        }
+        self.get(name)
+    }
+
+    fn index_of(&self, name: &str) -> Result<usize, DbError> {
+        (0..self.len())
             .find(|index| self.name(*index) == Some(name))
-            .ok_or_else(|| DbError::NoColumn(name.into()))?;
-        self.at(index)
+            .ok_or_else(|| DbError::NoColumn(name.into()))
     }
 
     fn len(&self) -> usize {
-        match &self.0 {
+        match &self.inner {
             RowInner::Sqlite(row) => row.as_ref().column_count(),
             RowInner::Postgres(row) => row.len(),
         }
     }
 
     fn name(&self, index: usize) -> Option<&str> {
-        match &self.0 {
+        match &self.inner {
             RowInner::Sqlite(row) => row.as_ref().column_name(index).ok(),
             RowInner::Postgres(row) => row.columns().get(index).map(|column| column.name()),
         }
     }
 
     fn value(&self, index: usize) -> Result<ValueRef<'_>, DbError> {
-        match &self.0 {
+        match &self.inner {
             RowInner::Sqlite(row) => super::sqlite::read_column(row, index),
             RowInner::Postgres(row) => super::postgres::read_column(row, index),
         }

@@ -49,7 +49,11 @@ use self::{
     value::{Bound, type_of},
 };
 use super::{
-    DbError, FromRow, Row, Value, meter::Account, pipeline::Step, row::RowInner, timeout::Timeout,
+    DbError, FromRow, Row, Value,
+    meter::Account,
+    pipeline::Step,
+    row::{RowInner, Seen},
+    timeout::Timeout,
 };
 
 /// What a statement gave: rows as far as they were wanted, and how many there were or changed.
@@ -571,11 +575,11 @@ impl How<'_> {
             }
         };
         let mut stream = pin!(stream);
-        let mut wrong = None;
+        let (mut wrong, seen) = (None, Seen::default());
         // read to its end whatever is wrong, so that nothing of it is left on the connection
         while let Some(row) = stream.try_next().await? {
             if wrong.is_none() {
-                wrong = each(&Row(RowInner::Postgres(&row))).err();
+                wrong = each(&Row::new(RowInner::Postgres(&row), &seen)).err();
             }
         }
         match wrong {

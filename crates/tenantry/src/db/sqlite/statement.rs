@@ -11,7 +11,11 @@ use super::{
     connection::Conn,
     error::{is_interruption, translate},
 };
-use crate::db::{DbError, Row, Value, ValueRef, row::RowInner, value::format_datetime};
+use crate::db::{
+    DbError, Row, Value, ValueRef,
+    row::{RowInner, Seen},
+    value::format_datetime,
+};
 
 /// Whether the statement can be tried on a connection that only reads.
 ///
@@ -64,7 +68,7 @@ pub(super) fn run(
     bind(&mut statement, params)?;
     conn.set_clock();
     let returns_rows = statement.column_count() > 0;
-    let mut count = 0;
+    let (mut count, seen) = (0, Seen::default());
     let mut rows = statement.raw_query();
     let in_time = |error| match translate(error) {
         error if is_interruption(&error) && timed.is_over() => DbError::Timeout,
@@ -72,7 +76,7 @@ pub(super) fn run(
     };
     while let Some(row) = rows.next().map_err(in_time)? {
         count += 1;
-        if each(&Row(RowInner::Sqlite(row)))?.is_break() {
+        if each(&Row::new(RowInner::Sqlite(row), &seen))?.is_break() {
             break;
         }
     }
