@@ -11,7 +11,7 @@ use axum::{
 };
 use tower::{Layer, Service};
 use tracing::Span;
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Simple};
 
 use crate::{
     tenant::Tenant,
@@ -40,7 +40,8 @@ pub(super) fn id_of(headers: &HeaderMap) -> Arc<str> {
 }
 
 fn made_id() -> Arc<str> {
-    Uuid::now_v7().simple().to_string().into()
+    let mut text = [0; Simple::LENGTH];
+    (&*Uuid::now_v7().simple().encode_lower(&mut text)).into()
 }
 
 /// What the request says of what it is part of ([W3C](https://www.w3.org/TR/trace-context/)).

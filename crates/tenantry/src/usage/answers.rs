@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,13 +14,11 @@ const BOUNDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
-type MethodAndRoute = (&'static str, Box<str>);
-
 /// The answers of this process, by method and route. There are as many lines as the application has
 /// routes, whatever is asked for.
 #[derive(Default)]
 pub(crate) struct Answers {
-    by_route: RwLock<BTreeMap<MethodAndRoute, Arc<Counts>>>,
+    by_route: RwLock<BTreeMap<&'static str, BTreeMap<Box<str>, Counts>>>,
     under_way: AtomicU64,
 }
 
@@ -49,6 +47,18 @@ pub struct RouteAnswers {
     pub time: Duration,
 }
 
+impl Counts {
+    fn add(&self, status: u16, took: Duration) {
+        let class = usize::from(status / 100).min(5);
+        self.by_class[class].fetch_add(1, Ordering::Relaxed);
+        let seconds = took.as_secs_f64();
+        let at = BOUNDS.partition_point(|bound| *bound < seconds);
+        self.by_time[at].fetch_add(1, Ordering::Relaxed);
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+}
+
 impl Answers {
     pub(crate) fn begin(&self) -> UnderWay<'_> {
         self.under_way.fetch_add(1, Ordering::Relaxed);
@@ -56,29 +66,18 @@ impl Answers {
     }
 
     pub(crate) fn count(&self, method: &'static str, route: &str, status: u16, took: Duration) {
-        let counts = self.of(method, route);
-        let class = usize::from(status / 100).min(5);
-        counts.by_class[class].fetch_add(1, Ordering::Relaxed);
-        let seconds = took.as_secs_f64();
-        let at = BOUNDS.partition_point(|bound| *bound < seconds);
-        counts.by_time[at].fetch_add(1, Ordering::Relaxed);
-        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        counts.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
-    }
-
-    fn of(&self, method: &'static str, route: &str) -> Arc<Counts> {
-        let key = (method, route.into());
         {
             let all = self.by_route.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(counts) = all.get(&key) {
-                return counts.clone();
+            if let Some(counts) = all.get(method).and_then(|routes| routes.get(route)) {
+                return counts.add(status, took);
             }
         }
         let mut all = self
             .by_route
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        all.entry(key).or_default().clone()
+        let routes = all.entry(method).or_default();
+        routes.entry(route.into()).or_default().add(status, took);
     }
 
     /// How many requests have no answer yet.
@@ -92,7 +91,8 @@ impl Answers {
         let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         all.iter()
-            .map(|((method, route), counts)| RouteAnswers {
+            .flat_map(|(method, routes)| routes.iter().map(move |one| (method, one)))
+            .map(|(method, (route, counts))| RouteAnswers {
                 method,
                 route: route.to_string(),
                 by_class: [1, 2, 3, 4, 5].map(|class| read(&counts.by_class[class])),
