@@ -9,11 +9,15 @@ use clap::Args;
 use tenantry::{
     Config, Tenancy,
     lifecycle::NewTenant,
-    policy::{Attribute, Node, Object, Permissions, Policies, PolicyError, Principal},
+    policy::{Permissions, Principal},
 };
 use uuid::Uuid;
 
-use crate::{Error, report::print};
+use crate::{
+    Error,
+    policies::{Product, policies, product},
+    report::print,
+};
 
 /// How often it is decided.
 #[derive(Args)]
@@ -24,35 +28,6 @@ pub(crate) struct Plan {
     /// How many decisions there are in a round
     #[arg(long, default_value_t = 2000)]
     decisions: u32,
-}
-
-#[derive(Clone)]
-struct Product {
-    id: Uuid,
-    added_by: Option<Uuid>,
-}
-
-impl Object for Product {
-    type Parent = ();
-    const TYPE: &'static str = "Product";
-    const READ: &'static str = "readProduct";
-    const ACTIONS: &'static [&'static str] = &["updateProduct"];
-    const ATTRIBUTES: &'static [Attribute<Self>] =
-        &[Attribute::entity("added_by", "User", |product| {
-            product.added_by.into()
-        })];
-
-    fn id(&self) -> Uuid {
-        self.id
-    }
-}
-
-fn policies() -> Result<Policies, PolicyError> {
-    Policies::new(
-        include_str!("../../apps/shop/policies/shop.cedarschema"),
-        include_str!("../../apps/shop/policies/shop.cedar"),
-    )?
-    .object::<Product>()
 }
 
 pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
@@ -69,13 +44,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
         };
         tenancy.permissions(&tenant, principal, false).await
     };
-    let product = Node {
-        object: Product {
-            id: Uuid::now_v7(),
-            added_by: Some(id),
-        },
-        parent: (),
-    };
+    let product = product(id);
     let decide = |permissions: &Permissions| {
         assert!(permissions.allows("updateProduct", black_box(&product)));
     };

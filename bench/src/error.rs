@@ -68,6 +68,15 @@ pub(crate) enum Error {
         why: &'static str,
         answer: String,
     },
+    #[error("a request: {0}")]
+    Request(Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "there is no {}\nhint: `cargo build --release -p tenantry-bench` builds it beside this program; \
+         --times-only does without", .0.display()
+    )]
+    NotBuilt(PathBuf),
+    #[error("{} counts other parts than there are\nhint: build both programs anew, from the same source", .0.display())]
+    Counted(PathBuf),
     #[error("{0} jobs were not done as they should be")]
     Jobs(i64),
     #[error("the server does not answer")]

@@ -18,8 +18,10 @@ mod lifecycle;
 mod neighbours;
 mod peers;
 mod plot;
+mod policies;
 mod process;
 mod report;
+mod request;
 mod serve;
 mod stack;
 mod workload;
@@ -57,6 +59,8 @@ enum Command {
     Flood(flood::Plan),
     /// Measures what a policy's decision costs, with those of the example shop
     Decide(decide::Plan),
+    /// Measures what tenantry costs a request, part by part, in time and in allocations
+    Request(request::Plan),
     /// Measures how fast tenants are made and migrated, beside what one would write by hand
     Lifecycle(lifecycle::Plan),
     /// Counts jobs that are lost, done twice or as the wrong tenant while workers are killed
@@ -185,6 +189,11 @@ fn main() -> ExitCode {
         Command::Decide(plan) => start(
             &mut runtime::Builder::new_current_thread(),
             decide::run(plan),
+        ),
+        // one thread, so that nothing of it goes on beside what is timed
+        Command::Request(plan) => start(
+            &mut runtime::Builder::new_current_thread(),
+            request::run(plan),
         ),
         Command::Lifecycle(plan) => start(
             &mut runtime::Builder::new_multi_thread(),

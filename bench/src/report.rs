@@ -4,7 +4,7 @@ use std::{
     fmt::{Arguments, Write as _},
     fs,
     io::{Write, stderr, stdout},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -43,7 +43,19 @@ impl Report {
     ///
     /// If a file cannot be written, which is better known before hours of measuring.
     pub(crate) fn new(plan: &Plan) -> Result<Self, Error> {
-        for path in plan.output.iter().chain(&plan.plot) {
+        Self::of(plan.output.as_deref(), plan.plot.as_deref())
+    }
+
+    /// One that is kept in that file, if any was asked for.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn into_file(output: Option<&Path>) -> Result<Self, Error> {
+        Self::of(output, None)
+    }
+
+    fn of(output: Option<&Path>, plot: Option<&Path>) -> Result<Self, Error> {
+        for path in output.iter().chain(&plot) {
             let mut file = fs::OpenOptions::new();
             file.create(true)
                 .append(true)
@@ -51,8 +63,8 @@ impl Report {
                 .map_err(|source| Error::write(path, source))?;
         }
         Ok(Self {
-            output: plan.output.clone(),
-            plot: plan.plot.clone(),
+            output: output.map(Into::into),
+            plot: plot.map(Into::into),
             text: String::new(),
             facts: String::new(),
             charts: Vec::new(),
@@ -91,8 +103,12 @@ impl Report {
     }
 }
 
-/// Of what machine the numbers are.
-pub(crate) fn facts(plan: &Plan, database: &str, keeps: &str, set: &[String]) -> String {
+/// Of what machine the numbers are, and of what build.
+pub(crate) fn machine() -> String {
+    format!("{}\n- {}", processors(), build())
+}
+
+fn processors() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
@@ -102,31 +118,43 @@ pub(crate) fn facts(plan: &Plan, database: &str, keeps: &str, set: &[String]) ->
         value.unwrap_or("unknown").to_owned()
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "- {cores} cores ({}), {} of memory, Linux {}",
+        field(&read("/proc/cpuinfo"), "model name"),
+        field(&read("/proc/meminfo"), "MemTotal"),
+        read("/proc/sys/kernel/osrelease").trim(),
+    )
+}
+
+fn build() -> String {
     let rustc = Command::new("rustc").arg("--version").output();
     let rustc = rustc.map_or_else(
         |_| String::new(),
         |out| String::from_utf8_lossy(&out.stdout).into(),
     );
-    let settings: String = set
-        .iter()
-        .map(|setting| format!("- `{setting}`\n"))
-        .collect();
     let build = if cfg!(debug_assertions) {
         "a debug build, whose figures mean nothing"
     } else {
         "release build"
     };
+    format!("{}; {build}", rustc.trim())
+}
+
+/// What is measured on what, and how.
+pub(crate) fn facts(plan: &Plan, database: &str, keeps: &str, set: &[String]) -> String {
+    let settings: String = set
+        .iter()
+        .map(|setting| format!("- `{setting}`\n"))
+        .collect();
     let asked = match (plan.road, plan.choice) {
         (Road::List, Choice::Uniform) => String::new(),
         (road, choice) => format!("- Asked: {}, {}\n", name(road), name(choice)),
     };
     format!(
-        "- {cores} cores ({}), {} of memory, Linux {}\n- {database}; {}; {build}\n\
+        "{}\n- {database}; {}\n\
          - {} rounds of {} s in turn, after visits to every tenant; {} connections ask, {keeps}\n{asked}{}",
-        field(&read("/proc/cpuinfo"), "model name"),
-        field(&read("/proc/meminfo"), "MemTotal"),
-        read("/proc/sys/kernel/osrelease").trim(),
-        rustc.trim(),
+        processors(),
+        build(),
         plan.rounds,
         plan.seconds,
         plan.connections,
