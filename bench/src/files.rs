@@ -12,14 +12,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tenantry::{
     Config, Tenancy,
     db::TenantDb,
-    lifecycle::NewTenant,
+    lifecycle::{NewTenant, SeedError},
     tenant::{Isolation, TenantCode},
 };
 
 use crate::{
     Error, Plan,
     compare::{Contender, rounds},
-    data::{self, IN_FILE, INSERT},
+    data::{self, IN_FILE, INSERT, Product},
     driver::{Dialect, Script},
     report::{self, Report, say},
     serve::{Way, files as by_hand},
@@ -118,22 +118,7 @@ async fn make(data: &Path, tenants: Range<usize>) -> Result<(), Error> {
             let code = data::code(tenant);
             let code = TenantCode::new(&code).expect("the codes made here are codes");
             let new = NewTenant::new(code, format!("Tenant {tenant}")).isolation(Isolation::File);
-            let fill = move |db: TenantDb| async move {
-                let mut transaction = db.begin();
-                for product in data::products(tenant) {
-                    transaction
-                        .query(INSERT)
-                        .bind(product.id)
-                        .bind(product.name)
-                        .bind(product.code)
-                        .bind(product.price)
-                        .bind(product.added_by)
-                        .bind(product.added_on)
-                        .execute()
-                        .await?;
-                }
-                Ok(transaction.commit().await?)
-            };
+            let fill = move |db: TenantDb| async move { stock(&db, data::products(tenant)).await };
             tenancy.create_with(new, fill).await.map(drop)
         }
     });
@@ -141,4 +126,22 @@ async fn make(data: &Path, tenants: Range<usize>) -> Result<(), Error> {
     let made = made.try_collect::<()>().await;
     tenancy.close();
     Ok(made?)
+}
+
+/// Gives a tenant products.
+pub(crate) async fn stock(db: &TenantDb, products: Vec<Product>) -> Result<(), SeedError> {
+    let mut transaction = db.begin();
+    for product in products {
+        transaction
+            .query(INSERT)
+            .bind(product.id)
+            .bind(product.name)
+            .bind(product.code)
+            .bind(product.price)
+            .bind(product.added_by)
+            .bind(product.added_on)
+            .execute()
+            .await?;
+    }
+    Ok(transaction.commit().await?)
 }

@@ -6,8 +6,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Stdio,
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -17,15 +16,15 @@ use std::{
 
 use clap::Args;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child, Command},
     task::JoinSet,
 };
 
 use crate::{
     Error, process,
     report::{print, say},
+    shop::{Serving, Shops},
 };
 
 /// How the flood is made, and for how long.
@@ -70,7 +69,9 @@ struct Round {
 
 pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
     let folder = tempfile::tempdir().map_err(Error::io("making a folder"))?;
-    let (child, address) = serve(&plan.shop, folder.path()).await?;
+    let shops = Shops::new(&plan.shop, folder.path(), None)?;
+    shops.run(&["demo"]).await?;
+    let server = shops.serve(&["--trust-proxy", "127.0.0.1"]).await?;
     let kinds = [
         Beside::Nothing,
         Beside::Limited,
@@ -78,10 +79,10 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
         Beside::Hashed,
     ];
     let mut measured: [Vec<Round>; 4] = Default::default();
-    measure(&plan, &child, address, Beside::Nothing).await?; // warms up
+    measure(&plan, &server, Beside::Nothing).await?; // warms up
     for round in 0..plan.rounds {
         for (kind, rounds) in kinds.iter().zip(&mut measured) {
-            let one = measure(&plan, &child, address, *kind).await?;
+            let one = measure(&plan, &server, *kind).await?;
             say(format_args!(
                 "round {} {kind:?}: p50 {:.1?}, p99 {:.1?}; {} tried, {} of them refused unread",
                 round + 1,
@@ -117,7 +118,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
             share(|one| one.client),
         ));
     }
-    drop(child);
+    drop(server);
     Ok(())
 }
 
@@ -127,53 +128,8 @@ pub(crate) fn median(values: impl Iterator<Item = Duration>) -> Duration {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// Starts the shop with its demonstration data; it ends with the child.
-async fn serve(shop: &Path, folder: &Path) -> Result<(Child, SocketAddr), Error> {
-    let doing = Error::io("running the shop; `cargo build --release -p shop` builds it");
-    let shop = shop.canonicalize().map_err(&doing)?;
-    let command = |words: &[&str]| {
-        let mut command = Command::new(&shop);
-        command
-            .args(words)
-            .arg("--data")
-            .arg(folder.join("data"))
-            .current_dir(folder)
-            .env("RUST_LOG", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
-        command
-    };
-    let filled = command(&["demo"]).output().await.map_err(&doing)?;
-    if !filled.status.success() {
-        return Err(Error::Ended("shop demo".into()));
-    }
-    let words = [
-        "serve",
-        "--addr",
-        "127.0.0.1:0",
-        "--trust-proxy",
-        "127.0.0.1",
-    ];
-    let mut child = command(&words).spawn().map_err(&doing)?;
-    let out = child.stdout.take().ok_or(Error::Silence)?;
-    let mut lines = BufReader::new(out).lines();
-    while let Some(line) = lines.next_line().await.map_err(&doing)? {
-        if let Some(address) = line.strip_prefix("listening on http://") {
-            let address = address.parse().map_err(|_| Error::Silence)?;
-            return Ok((child, address));
-        }
-    }
-    Err(Error::Ended("shop serve".into()))
-}
-
-async fn measure(
-    plan: &Plan,
-    child: &Child,
-    address: SocketAddr,
-    beside: Beside,
-) -> Result<Round, Error> {
+async fn measure(plan: &Plan, server: &Serving, beside: Beside) -> Result<Round, Error> {
+    let address = server.address;
     let stop = Arc::new(AtomicBool::new(false));
     let (answered, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut flood = JoinSet::new();
@@ -200,7 +156,7 @@ async fn measure(
     if connections > 0 {
         tokio::time::sleep(Duration::from_millis(500)).await; // until it is in full spate
     }
-    let server = child.id().ok_or(Error::Silence)?;
+    let server = server.pid()?;
     let cpu = || (process::cpu(server), process::cpu(std::process::id()));
     let (before, tried, turned) = (
         cpu(),

@@ -15,6 +15,7 @@ mod flood;
 mod growth;
 mod jobs;
 mod lifecycle;
+mod memory;
 mod neighbours;
 mod peers;
 mod plot;
@@ -23,6 +24,7 @@ mod process;
 mod report;
 mod request;
 mod serve;
+mod shop;
 mod stack;
 mod workload;
 
@@ -61,6 +63,8 @@ enum Command {
     Decide(decide::Plan),
     /// Measures what tenantry costs a request, part by part, in time and in allocations
     Request(request::Plan),
+    /// Measures what tenants take of a server's memory: in the catalog, asked for, and with open files
+    Memory(memory::Plan),
     /// Measures how fast tenants are made and migrated, beside what one would write by hand
     Lifecycle(lifecycle::Plan),
     /// Counts jobs that are lost, done twice or as the wrong tenant while workers are killed
@@ -195,6 +199,9 @@ fn main() -> ExitCode {
             &mut runtime::Builder::new_current_thread(),
             request::run(plan),
         ),
+        Command::Memory(plan) => {
+            start(&mut runtime::Builder::new_multi_thread(), memory::run(plan))
+        }
         Command::Lifecycle(plan) => start(
             &mut runtime::Builder::new_multi_thread(),
             lifecycle::run(plan),

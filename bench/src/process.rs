@@ -1,6 +1,6 @@
 //! What processes cost, as Linux tells it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::HashSet, fs, path::Path, time::Duration};
 
 /// Linux counts processor time in hundredths of a second, whatever its own clock does.
 const TICK: Duration = Duration::from_millis(10);
@@ -129,6 +129,21 @@ pub(crate) fn memory(pid: u32) -> Memory {
     }
 }
 
+/// How many files below a folder a process has open, of those whose names end so; each once.
+pub(crate) fn open_files(pid: u32, below: &Path, extension: &str) -> usize {
+    let below = below.canonicalize().unwrap_or_else(|_| below.to_owned());
+    let descriptors = fs::read_dir(format!("{}/fd", folder(pid)));
+    let targets = descriptors
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok());
+    let wanted = targets.filter(|path| {
+        path.starts_with(&below) && path.extension().is_some_and(|found| found == extension)
+    });
+    wanted.collect::<HashSet<_>>().len()
+}
+
 fn field(text: &str, name: &str) -> u64 {
     text.lines()
         .filter_map(|line| line.strip_prefix(name))
@@ -173,6 +188,18 @@ mod tests {
         assert!(tree >= TICK * 3, "{tree:?}");
         assert!(own < tree, "{own:?} of {tree:?}");
         assert!(memory.0 > memory.1, "{memory:?}");
+    }
+
+    #[test]
+    fn a_file_counts_once_however_often_it_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
+        let count = || open_files(std::process::id(), folder.path(), "db");
+        assert_eq!(count(), 0);
+        let files = ["a.db", "a.db", "b.db", "b.db-wal"].map(open);
+        assert_eq!(count(), 2);
+        drop(files);
+        assert_eq!(count(), 0);
     }
 
     #[test]
