@@ -26,6 +26,7 @@ mod request;
 mod serve;
 mod shop;
 mod stack;
+mod start;
 mod workload;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -65,6 +66,8 @@ enum Command {
     Request(request::Plan),
     /// Measures what tenants take of a server's memory: in the catalog, asked for, and with open files
     Memory(memory::Plan),
+    /// Measures how long a server with many tenants takes from its start until it answers
+    Start(start::Plan),
     /// Measures how fast tenants are made and migrated, beside what one would write by hand
     Lifecycle(lifecycle::Plan),
     /// Counts jobs that are lost, done twice or as the wrong tenant while workers are killed
@@ -202,6 +205,7 @@ fn main() -> ExitCode {
         Command::Memory(plan) => {
             start(&mut runtime::Builder::new_multi_thread(), memory::run(plan))
         }
+        Command::Start(plan) => start(&mut runtime::Builder::new_multi_thread(), start::run(plan)),
         Command::Lifecycle(plan) => start(
             &mut runtime::Builder::new_multi_thread(),
             lifecycle::run(plan),
