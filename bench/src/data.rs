@@ -142,21 +142,28 @@ pub(crate) enum Moments {
     Milliseconds,
 }
 
+impl Moments {
+    /// The same JSON, with its moments written like that.
+    pub(crate) fn written(self, mut json: String, products: &[Product]) -> String {
+        if self == Self::Milliseconds {
+            for product in products {
+                let [short, long] = [SecondsFormat::Secs, SecondsFormat::Millis]
+                    .map(|format| product.added_on.to_rfc3339_opts(format, true));
+                json = json.replace(&short, &long);
+            }
+        }
+        json
+    }
+}
+
 /// The list as it must be answered.
 pub(crate) fn answer(tenant: usize, moments: Moments) -> String {
     let mut products = products(tenant);
     products.sort_by(|a, b| a.name.cmp(&b.name));
     products.truncate(LISTED);
     // not by way of a `Value`, which would sort the fields
-    let mut answer = serde_json::to_string(&products).expect("products are JSON");
-    if moments == Moments::Milliseconds {
-        for product in &products {
-            let [short, long] = [SecondsFormat::Secs, SecondsFormat::Millis]
-                .map(|format| product.added_on.to_rfc3339_opts(format, true));
-            answer = answer.replace(&short, &long);
-        }
-    }
-    answer
+    let answer = serde_json::to_string(&products).expect("products are JSON");
+    moments.written(answer, &products)
 }
 
 const NAMES: &[&str] = &[

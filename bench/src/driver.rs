@@ -59,8 +59,8 @@ impl Script {
     /// A product that is added to the tenant's, and comes back as it is there.
     fn addition(&self, tenant: usize) -> Exchange {
         let code = data::code(tenant);
-        let product = data::added(workload::new_id());
-        let product = serde_json::to_string(&product).expect("products are JSON");
+        let added = data::added(workload::new_id());
+        let product = serde_json::to_string(&added).expect("products are JSON");
         Exchange {
             request: format!(
                 "POST /api/products HTTP/1.1\r\n{}\r\nContent-Type: application/json\r\n\
@@ -70,7 +70,7 @@ impl Script {
             ),
             tenant: code,
             status: 201,
-            answer: product,
+            answer: self.dialect.moments.written(product, &[added]),
         }
     }
 }

@@ -151,12 +151,6 @@ impl Plan {
 impl OnPostgres {
     /// Ends the program if what is asked for does not go together.
     fn check(&self) {
-        if self.plan.road != Road::List && !self.with.is_empty() {
-            let said = "--with is for lists: nothing can be added to what programs of others serve";
-            Cli::command()
-                .error(ErrorKind::ArgumentConflict, said)
-                .exit();
-        }
         let of_one = self.plan.plot.is_some() || !self.with.is_empty();
         if self.plan.tenants.len() > 1 && of_one {
             let said =

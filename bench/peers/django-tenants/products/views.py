@@ -1,10 +1,10 @@
-from rest_framework.generics import ListAPIView
+from rest_framework.generics import ListCreateAPIView
 
 from .models import Product
 from .serializers import ProductSerializer
 
 
-class ProductList(ListAPIView):
+class ProductList(ListCreateAPIView):
     serializer_class = ProductSerializer
 
     def get_queryset(self):
