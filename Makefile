@@ -3,6 +3,9 @@ CARGO ?= cargo
 # One set for all that is checked and tested, so that what is built once serves again.
 FEATURES = --features tenantry/testing,tenantry/redis,tenantry/s3,shop/redis,shop/otlp
 
+# What the benchmark compares with.
+PEERS = django-tenants,django-rows,fastify,sqlx,sqlx-rls,sea-orm,sea-orm-rls,diesel,diesel-rls
+
 ON_BOTH_ENGINES = $(foreach of,browser bad_input domains files_in_s3 logs mail otlp redis settings themes,--skip $(of)::)
 
 .DEFAULT_GOAL := help
@@ -31,6 +34,7 @@ test: setup ## Run every test, and the applications' with each isolation
 .PHONY: lint
 lint: ## Check formatting, lints and documentation; no warning is let through
 	$(CARGO) fmt --all --check
+	for peer in bench/peers/*/Cargo.toml; do $(CARGO) fmt --manifest-path $$peer --check || exit 1; done
 	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(FEATURES)
 
@@ -47,10 +51,9 @@ bench: ## Measure what tenancy costs, on a PostgreSQL of its own
 	$(CARGO) run --release -p tenantry-bench -- postgres
 
 .PHONY: bench-full
-bench-full: ## Measure beside sqlx, Django and Node too, and as tenants grow: an hour; see target/bench
+bench-full: ## Measure beside programs of others too, and as tenants grow: an hour and more; see target/bench
 	mkdir -p target/bench
-	$(CARGO) run --release -p tenantry-bench --features peers -- postgres \
-		--with django-tenants,django-rows,fastify \
+	$(CARGO) run --release -p tenantry-bench -- postgres --with $(PEERS) \
 		--output target/bench/comparison.md --plot target/bench/comparison.svg
 	$(CARGO) run --release -p tenantry-bench -- postgres --tenants 10,1000,10000 --rounds 5 \
 		--output target/bench/growth.md

@@ -208,7 +208,7 @@ pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, tenants: usize) -> R
     };
     let script = Script::new(tenants, Dialect::default());
     let mut facts = facts(cluster, on).await?;
-    facts.extend(peers.iter().map(|peer| peer.fact(on.pool)));
+    facts.push_str(&Installed::facts(&peers, on.pool));
     report.facts(&facts)?;
 
     let mut contenders = vec![
@@ -216,17 +216,6 @@ pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, tenants: usize) -> R
         Contender::start("rows", rows, Way::Tenancy, on.pool, &script)?,
         Contender::start("schema", schema, Way::Tenancy, on.pool, &script)?,
     ];
-    #[cfg(feature = "peers")]
-    contenders.extend([
-        Contender::start("sqlx", plain, Way::Sqlx, on.pool, &script)?,
-        Contender::start(
-            "sqlx, as it comes",
-            plain,
-            Way::SqlxPinging,
-            on.pool,
-            &script,
-        )?,
-    ]);
     for peer in &peers {
         contenders.push(Contender::of_peer(cluster, peer, tenants, on.pool).await?);
     }

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 /// What is listed, and added.
 #[derive(Debug, Serialize, Deserialize, FromRow)]
-#[cfg_attr(feature = "peers", derive(sqlx::FromRow))]
 pub(crate) struct Product {
     pub(crate) id: Uuid,
     pub(crate) name: String,

@@ -25,9 +25,6 @@ pub(crate) enum Error {
     Sql(#[from] tokio_postgres::Error),
     #[error("no connection to PostgreSQL: {0}")]
     Pool(#[from] deadpool_postgres::BuildError),
-    #[cfg(feature = "peers")]
-    #[error("sqlx: {0}")]
-    Sqlx(#[from] sqlx::Error),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("a file: {0}")]
@@ -51,7 +48,7 @@ pub(crate) enum Error {
     },
     #[error(
         "{peer} cannot be installed: `{command}` failed\n{said}\n\
-         hint: its packages come from the registry that pip or npm is set up for; without --with it is left out"
+         hint: its packages come from the registry that pip, npm or cargo is set up for; without --with it is left out"
     )]
     Install {
         peer: &'static str,

@@ -21,6 +21,7 @@ use crate::{
     compare::{Contender, rounds},
     data::{self, IN_FILE, INSERT, Product},
     driver::{Dialect, Script},
+    peers::{InstalledOnFiles, PeerOnFiles},
     report::{self, Report, say},
     serve::{Way, files as by_hand},
     stack::Server,
@@ -42,6 +43,9 @@ pub(crate) struct OnFiles {
     /// Where the files are; a temporary folder unless told. For what is added it is to be on a disk
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Programs that are not this one to compare with, built first from crates.io
+    #[arg(long, value_name = "PEER", value_delimiter = ',')]
+    with: Vec<PeerOnFiles>,
 }
 
 /// A deployment of tenantry on files, of which so many stay open.
@@ -69,7 +73,13 @@ pub(crate) async fn run(files: OnFiles) -> Result<(), Error> {
         format!("{open} files open at most")
     });
     let sqlite = format!("SQLite {}", rusqlite::version());
-    report.facts(&report::facts(plan, &sqlite, &open, &[]))?;
+    let peer = match files.with.first() {
+        Some(&peer) => Some(InstalledOnFiles::new(peer).await?),
+        None => None,
+    };
+    let mut facts = report::facts(plan, &sqlite, &open, &[]);
+    facts.extend(peer.iter().map(InstalledOnFiles::fact));
+    report.facts(&facts)?;
     let mut made = 0;
     for &tenants in &plan.tenants {
         say(format_args!("making tenants until there are {tenants}"));
@@ -90,6 +100,10 @@ pub(crate) async fn run(files: OnFiles) -> Result<(), Error> {
         ] {
             let server = Server::on_files(folder, way, open)?;
             contenders.push(Contender::new(name, server, &script));
+        }
+        if let Some(peer) = &peer {
+            let server = Server::of_peer_on_files(peer, &plain, open).await?;
+            contenders.push(Contender::new(peer.name(), server, &script));
         }
         rounds(None, plan, VISITS, tenants, &mut contenders).await?;
         report.comparison(&format!("{tenants} tenants with a file each"), &contenders)?;

@@ -137,7 +137,7 @@ struct OnPostgres {
     /// A setting of PostgreSQL beyond the benchmark's own, such as `max_files_per_process=20000`
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// Programs that are not this one to compare with, installed first from PyPI or npm
+    /// Programs that are not this one to compare with, installed first from PyPI, npm or crates.io
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     with: Vec<Peer>,
 }

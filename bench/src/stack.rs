@@ -22,7 +22,7 @@ use crate::{
     Error,
     cluster::Cluster,
     data::{self, FILL, FILL_PLAIN, PLAIN, POLICIES},
-    peers::Installed,
+    peers::{Installed, InstalledOnFiles},
     process,
     serve::Way,
 };
@@ -32,7 +32,7 @@ const MADE_AT_ONCE: usize = 4;
 
 /// A database with tenants in it.
 pub(crate) struct Place {
-    name: &'static str,
+    name: String,
     kind: Kind,
     url: String,
     data: PathBuf,
@@ -64,16 +64,17 @@ pub(crate) fn config(data: &Path, project: &str, url: &str, pool: usize) -> Conf
 impl Place {
     pub(crate) async fn new(
         cluster: &Cluster,
-        name: &'static str,
+        name: impl Into<String>,
         kind: Kind,
     ) -> Result<Self, Error> {
+        let name = name.into();
         let database = format!("bench_{name}");
         cluster.create_database(&database).await?;
         let place = Self {
-            name,
             kind,
             url: cluster.url(&database),
-            data: cluster.folder().join(name),
+            data: cluster.folder().join(&name),
+            name,
             made: 0,
         };
         let tables = match kind {
@@ -230,12 +231,24 @@ impl Server {
         place: &Place,
         pool: usize,
     ) -> Result<Self, Error> {
-        let (child, address) = peer.start(&place.url, pool).await?;
-        Ok(Self {
+        Ok(Self::minded(peer.start(&place.url, pool).await?))
+    }
+
+    /// Starts a peer that serves the files in a folder, of which so many stay open.
+    pub(crate) async fn of_peer_on_files(
+        peer: &InstalledOnFiles,
+        folder: &Path,
+        open: usize,
+    ) -> Result<Self, Error> {
+        Ok(Self::minded(peer.start(folder, open).await?))
+    }
+
+    fn minded((child, address): (Child, SocketAddr)) -> Self {
+        Self {
             child,
             is_minded: true,
             address,
-        })
+        }
     }
 
     /// What its processes take of memory, in KiB.

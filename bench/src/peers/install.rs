@@ -1,5 +1,5 @@
 //! Installs a peer under `target/peers`: its source anew each time, its packages when what they are
-//! locked to has changed. Nothing is installed anywhere else.
+//! locked to has changed; or builds it there. Nothing is installed anywhere else.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::process::Command;
 
-use super::{Installed, Peer, Runtime};
+use super::{Package, Program, Runtime};
 use crate::{Error, report::say};
 
 /// The file that tells what is installed: what it runs on, and what it was locked to.
@@ -19,14 +19,16 @@ impl Runtime {
         match self {
             Self::Python => "python3",
             Self::Node => "node",
+            Self::Rust => "rustc",
         }
     }
 
     /// The file that has every package with its hash.
-    fn lock(self) -> &'static str {
+    pub(super) fn lock(self) -> &'static str {
         match self {
             Self::Python => "requirements.txt",
             Self::Node => "package-lock.json",
+            Self::Rust => "Cargo.lock",
         }
     }
 
@@ -35,15 +37,49 @@ impl Runtime {
         match self {
             Self::Python => "install Python 3.10 or later with its venv (Debian: python3-venv)",
             Self::Node => "install Node.js 20 or later with npm",
+            Self::Rust => "install Rust 1.94 or later, with cargo",
         }
     }
 }
 
-pub(super) async fn install(peer: Peer) -> Result<Installed, Error> {
-    let runtime = peer.runtime();
-    let version = run(peer, Path::new("."), runtime.program(), &["--version"]).await?;
-    let source = peer.source();
-    let folder = target()?.join("peers").join(peer.name());
+pub(super) async fn install(package: Package) -> Result<Program, Error> {
+    let runtime = package.runtime();
+    let version = run(package, Path::new("."), runtime.program(), &["--version"]).await?;
+    let folder = target()?.join("peers");
+    let folder = match runtime {
+        Runtime::Python | Runtime::Node => {
+            let folder = folder.join(package.name());
+            fetch(package, &folder, &version).await?;
+            folder
+        }
+        Runtime::Rust => {
+            // one for all of them, which have much in common
+            let folder = folder.join("rust");
+            build(package, &folder).await?;
+            folder
+        }
+    };
+    let pins = pins(package)?;
+    let pins: Vec<String> = pins
+        .iter()
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    let name = match runtime {
+        Runtime::Python => version,
+        Runtime::Node => format!("Node.js {version}"),
+        // the report has it already, of what it is held against
+        Runtime::Rust => "Rust".into(),
+    };
+    Ok(Program {
+        package,
+        folder,
+        made_of: format!("{name}, {}", pins.join(", ")),
+    })
+}
+
+/// Copies its source into the folder, and installs there what it needs.
+async fn fetch(package: Package, folder: &Path, version: &str) -> Result<(), Error> {
+    let (runtime, source) = (package.runtime(), package.source());
     let doing = Error::io("copying a peer's source");
     let app = folder.join("app");
     remove(&app).map_err(&doing)?;
@@ -52,51 +88,42 @@ pub(super) async fn install(peer: Peer) -> Result<Installed, Error> {
     let locked = fs::read_to_string(source.join(runtime.lock())).map_err(&doing)?;
     let installed = format!("{version}\n{locked}");
     let mark = folder.join(MARK);
-    if fs::read_to_string(&mark).ok().as_ref() != Some(&installed) {
-        say(format_args!("installing {}", peer.name()));
-        remove(&mark).map_err(&doing)?;
-        match runtime {
-            Runtime::Python => {
-                remove(&folder.join("venv")).map_err(&doing)?;
-                run(peer, &folder, "python3", &["-m", "venv", "venv"]).await?;
-                let requirements = ["--require-hashes", "-r", "app/requirements.txt"];
-                let words = [&["-m", "pip", "install", "--quiet"], &requirements[..]].concat();
-                run(peer, &folder, "venv/bin/python", &words).await?;
-            }
-            Runtime::Node => {
-                for name in ["package.json", "package-lock.json"] {
-                    fs::copy(app.join(name), folder.join(name)).map_err(&doing)?;
-                }
-                // none of them has to run anything to be installed
-                let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-                run(peer, &folder, "npm", &words).await?;
-            }
-        }
-        fs::write(&mark, &installed).map_err(&doing)?;
+    if fs::read_to_string(&mark).ok().as_ref() == Some(&installed) {
+        return Ok(());
     }
-    let pins = pins(peer)?;
-    let pins: Vec<String> = pins
-        .iter()
-        .map(|(name, version)| format!("{name} {version}"))
-        .collect();
-    let name = match runtime {
-        Runtime::Python => version,
-        Runtime::Node => format!("Node.js {version}"),
-    };
-    Ok(Installed {
-        peer,
-        folder,
-        made_of: format!("{name}, {}", pins.join(", ")),
-    })
+    say(format_args!("installing {}", package.name()));
+    remove(&mark).map_err(&doing)?;
+    if runtime == Runtime::Python {
+        remove(&folder.join("venv")).map_err(&doing)?;
+        run(package, folder, "python3", &["-m", "venv", "venv"]).await?;
+        let requirements = ["--require-hashes", "-r", "app/requirements.txt"];
+        let words = [&["-m", "pip", "install", "--quiet"], &requirements[..]].concat();
+        run(package, folder, "venv/bin/python", &words).await?;
+    } else {
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(app.join(name), folder.join(name)).map_err(&doing)?;
+        }
+        // none of them has to run anything to be installed
+        let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+        run(package, folder, "npm", &words).await?;
+    }
+    fs::write(&mark, &installed).map_err(&doing)
 }
 
-/// What the peer names of packages, each with its version.
-pub(super) fn pins(peer: Peer) -> Result<Vec<(String, String)>, Error> {
-    let read = |name: &str| {
-        let path = peer.source().join(name);
-        fs::read_to_string(path).map_err(Error::io("reading what a peer needs"))
-    };
-    match peer.runtime() {
+/// Builds it where it is, into the folder; cargo knows whether there is anything to do.
+async fn build(package: Package, folder: &Path) -> Result<(), Error> {
+    say(format_args!("building {}", package.name()));
+    let folder = folder.to_string_lossy();
+    let words = ["build", "--release", "--locked", "--target-dir", &folder];
+    run(package, &package.source(), "cargo", &words).await?;
+    Ok(())
+}
+
+/// What the package names of others, each with its version.
+pub(super) fn pins(package: Package) -> Result<Vec<(String, String)>, Error> {
+    let doing = Error::io("reading what a peer needs");
+    let read = |name: &str| fs::read_to_string(package.source().join(name)).map_err(&doing);
+    match package.runtime() {
         Runtime::Python => Ok(read("requirements.in")?
             .lines()
             .filter_map(|line| line.split_once("=="))
@@ -107,12 +134,29 @@ pub(super) fn pins(peer: Peer) -> Result<Vec<(String, String)>, Error> {
             .collect()),
         Runtime::Node => {
             let package: serde_json::Value = serde_json::from_str(&read("package.json")?)
-                .map_err(|error| Error::io("reading what a peer needs")(error.into()))?;
+                .map_err(|error| doing(error.into()))?;
             let needed = package["dependencies"].as_object();
             Ok(needed
                 .into_iter()
                 .flatten()
                 .map(|(name, version)| (name.clone(), version.as_str().unwrap_or("").to_owned()))
+                .collect())
+        }
+        Runtime::Rust => {
+            let package: toml::Table = read("Cargo.toml")?
+                .parse()
+                .map_err(|error| doing(std::io::Error::other::<toml::de::Error>(error)))?;
+            let needed = package
+                .get("dependencies")
+                .and_then(toml::Value::as_table)
+                .into_iter()
+                .flatten();
+            Ok(needed
+                .map(|(name, of)| {
+                    let version = of.as_str().or_else(|| of.get("version")?.as_str());
+                    let pinned = version.and_then(|version| version.strip_prefix('='));
+                    (name.clone(), pinned.unwrap_or("").to_owned())
+                })
                 .collect())
         }
     }
@@ -126,7 +170,12 @@ fn target() -> Result<PathBuf, Error> {
 }
 
 /// Runs a program in a folder, and gives what it said.
-async fn run(peer: Peer, folder: &Path, program: &str, words: &[&str]) -> Result<String, Error> {
+async fn run(
+    package: Package,
+    folder: &Path,
+    program: &str,
+    words: &[&str],
+) -> Result<String, Error> {
     // one of the folder's own is not looked for where this program runs
     let path = if program.contains('/') {
         folder.join(program)
@@ -141,15 +190,15 @@ async fn run(peer: Peer, folder: &Path, program: &str, words: &[&str]) -> Result
         .output()
         .await;
     let out = ran.map_err(|source| Error::Missing {
-        peer: peer.name(),
+        peer: package.name(),
         program: program.into(),
         source,
-        hint: peer.runtime().hint(),
+        hint: package.runtime().hint(),
     })?;
     if !out.status.success() {
         let said = [out.stdout, out.stderr].concat();
         return Err(Error::Install {
-            peer: peer.name(),
+            peer: package.name(),
             command: format!("{program} {}", words.join(" ")),
             said: String::from_utf8_lossy(&said).trim().into(),
         });

@@ -2,8 +2,6 @@
 
 pub(crate) mod files;
 mod limit;
-#[cfg(feature = "peers")]
-mod peer;
 mod tenancy;
 
 use std::{collections::HashMap, io::Read, path::PathBuf, thread};
@@ -47,12 +45,6 @@ pub(crate) enum Way {
     FilesInline,
     /// By tenantry on files
     TenancyFiles,
-    /// By hand, on sqlx
-    #[cfg(feature = "peers")]
-    Sqlx,
-    /// By hand, on sqlx as it comes, which asks a connection whether it is there before each use
-    #[cfg(feature = "peers")]
-    SqlxPinging,
 }
 
 pub(crate) async fn serve(serve: Serve) -> Result<(), Error> {
@@ -62,10 +54,6 @@ pub(crate) async fn serve(serve: Serve) -> Result<(), Error> {
         Way::Files => files::router(&serve.data, serve.pool, Threads::Blocking)?,
         Way::FilesInline => files::router(&serve.data, serve.pool, Threads::Own)?,
         Way::TenancyFiles => tenancy::on_files(&serve).await?,
-        #[cfg(feature = "peers")]
-        Way::Sqlx => peer::router(&serve.url, serve.pool, false).await?,
-        #[cfg(feature = "peers")]
-        Way::SqlxPinging => peer::router(&serve.url, serve.pool, true).await?,
     };
     let doing = Error::io("serving");
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(&doing)?;
