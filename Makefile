@@ -4,7 +4,7 @@ CARGO ?= cargo
 FEATURES = --features tenantry/testing,tenantry/redis,tenantry/s3,shop/redis,shop/otlp
 
 # What the benchmark compares with.
-PEERS = django-tenants,django-rows,fastify,sqlx,sqlx-rls,sea-orm,sea-orm-rls,diesel,diesel-rls
+PEERS = django-tenants,django-rows,fastify,sqlx,sqlx-rls,sea-orm,sea-orm-rls,diesel,diesel-rls,rustango,rustango-tuned
 
 ON_BOTH_ENGINES = $(foreach of,browser bad_input domains files_in_s3 logs mail otlp redis settings themes,--skip $(of)::)
 

@@ -22,6 +22,9 @@ use crate::{Error, report::print, told_to_stop};
 /// The login of every server that is measured. It is no superuser: the policies bind it.
 const LOGIN: &str = "bench";
 
+/// How many connections there may be, as the settings have it.
+pub(crate) const CONNECTIONS: usize = 300;
+
 /// Differs from what PostgreSQL comes with in what would be noise: nothing is flushed or cleaned
 /// up while a window is measured, and all data is in memory.
 const SETTINGS: &[&str] = &[

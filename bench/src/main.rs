@@ -271,6 +271,17 @@ async fn told_to_stop() -> Result<(), Error> {
 }
 
 async fn on_a_cluster(mut on: OnPostgres) -> Result<(), Error> {
+    let tenants = on.plan.tenants.iter().copied().max().unwrap_or_default();
+    let beyond = on
+        .with
+        .iter()
+        .map(|peer| peer.connections_beyond_pool(tenants));
+    let beyond: usize = beyond.sum();
+    if beyond > 0 {
+        // before what was asked for, which has the last word
+        let connections = cluster::CONNECTIONS + beyond;
+        on.set.insert(0, format!("max_connections={connections}"));
+    }
     let cluster = Cluster::start(on.programs.as_deref(), &on.set).await?;
     on.plan.tenants.sort_unstable();
     match on.plan.tenants.as_slice() {

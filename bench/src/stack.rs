@@ -231,7 +231,9 @@ impl Server {
         place: &Place,
         pool: usize,
     ) -> Result<Self, Error> {
-        Ok(Self::minded(peer.start(&place.url, pool).await?))
+        Ok(Self::minded(
+            peer.start(&place.url, place.made, pool).await?,
+        ))
     }
 
     /// Starts a peer that serves the files in a folder, of which so many stay open.

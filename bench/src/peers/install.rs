@@ -45,20 +45,15 @@ impl Runtime {
 pub(super) async fn install(package: Package) -> Result<Program, Error> {
     let runtime = package.runtime();
     let version = run(package, Path::new("."), runtime.program(), &["--version"]).await?;
-    let folder = target()?.join("peers");
-    let folder = match runtime {
-        Runtime::Python | Runtime::Node => {
-            let folder = folder.join(package.name());
-            fetch(package, &folder, &version).await?;
-            folder
-        }
-        Runtime::Rust => {
-            // one for all of them, which have much in common
-            let folder = folder.join("rust");
-            build(package, &folder).await?;
-            folder
-        }
-    };
+    let folder = target()?.join("peers").join(package.name());
+    let doing = Error::io("copying a peer's source");
+    let app = folder.join("app");
+    remove(&app).map_err(&doing)?;
+    copy(&package.source(), &app).map_err(&doing)?;
+    match runtime {
+        Runtime::Python | Runtime::Node => fetch(package, &folder, &version).await?,
+        Runtime::Rust => build(package, &built(&folder)).await?,
+    }
     let pins = pins(package)?;
     let pins: Vec<String> = pins
         .iter()
@@ -77,15 +72,11 @@ pub(super) async fn install(package: Package) -> Result<Program, Error> {
     })
 }
 
-/// Copies its source into the folder, and installs there what it needs.
+/// Installs what it needs into the folder where its source is.
 async fn fetch(package: Package, folder: &Path, version: &str) -> Result<(), Error> {
-    let (runtime, source) = (package.runtime(), package.source());
-    let doing = Error::io("copying a peer's source");
-    let app = folder.join("app");
-    remove(&app).map_err(&doing)?;
-    copy(&source, &app).map_err(&doing)?;
-
-    let locked = fs::read_to_string(source.join(runtime.lock())).map_err(&doing)?;
+    let (runtime, app) = (package.runtime(), folder.join("app"));
+    let doing = Error::io("installing what a peer needs");
+    let locked = fs::read_to_string(app.join(runtime.lock())).map_err(&doing)?;
     let installed = format!("{version}\n{locked}");
     let mark = folder.join(MARK);
     if fs::read_to_string(&mark).ok().as_ref() == Some(&installed) {
@@ -108,6 +99,11 @@ async fn fetch(package: Package, folder: &Path, version: &str) -> Result<(), Err
         run(package, folder, "npm", &words).await?;
     }
     fs::write(&mark, &installed).map_err(&doing)
+}
+
+/// Where all is that is built, beside a package's own folder: they have much in common.
+pub(super) fn built(folder: &Path) -> PathBuf {
+    folder.with_file_name("built")
 }
 
 /// Builds it where it is, into the folder; cargo knows whether there is anything to do.

@@ -2,6 +2,7 @@
 //! `peers`, written as its documentation says, and installed by the benchmark.
 
 mod install;
+mod known;
 mod mind;
 
 use std::{
@@ -12,153 +13,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::ValueEnum;
 use tokio::{io::AsyncWriteExt, net::TcpStream, process::Command};
 
-pub(crate) use self::mind::{Mind, mind};
+use self::known::{Package, Runtime};
+pub(crate) use self::{
+    known::{Peer, PeerOnFiles},
+    mind::{Mind, mind},
+};
 use crate::{
     Error,
     cluster::{self, Cluster},
-    data::{self, FILL, Moments},
-    driver::{Dialect, Naming},
-    stack::Kind,
+    data::{self, FILL},
 };
 
 /// How long a program may take until it listens.
 const LONGEST_START: Duration = Duration::from_secs(60);
-
-/// A program to compare with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Peer {
-    /// django-tenants, Django REST framework, gunicorn: a schema for each tenant
-    DjangoTenants,
-    /// Django REST framework, gunicorn: one table, and a manager that filters by tenant
-    DjangoRows,
-    /// Fastify, Drizzle, node-postgres: one table behind row-level security
-    Fastify,
-    /// axum, sqlx: one table, and statements that name the tenant
-    Sqlx,
-    /// axum, sqlx: one table behind row-level security
-    SqlxRls,
-    /// axum, SeaORM: one table, and statements that name the tenant
-    SeaOrm,
-    /// axum, SeaORM: one table behind row-level security
-    SeaOrmRls,
-    /// axum, diesel, diesel-async: one table, and statements that name the tenant
-    Diesel,
-    /// axum, diesel, diesel-async: one table behind row-level security
-    DieselRls,
-}
-
-/// A program to compare with where each tenant has a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PeerOnFiles {
-    /// axum, sqlx: a pool for each file
-    Sqlx,
-}
-
-impl Peer {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::DjangoTenants => "django-tenants",
-            Self::DjangoRows => "django-rows",
-            Self::Fastify => "fastify",
-            Self::Sqlx => "sqlx",
-            Self::SqlxRls => "sqlx-rls",
-            Self::SeaOrm => "sea-orm",
-            Self::SeaOrmRls => "sea-orm-rls",
-            Self::Diesel => "diesel",
-            Self::DieselRls => "diesel-rls",
-        }
-    }
-
-    /// What it is installed with.
-    fn package(self) -> Package {
-        match self {
-            Self::DjangoTenants => Package::DjangoTenants,
-            Self::DjangoRows => Package::DjangoRows,
-            Self::Fastify => Package::Fastify,
-            Self::Sqlx
-            | Self::SqlxRls
-            | Self::SeaOrm
-            | Self::SeaOrmRls
-            | Self::Diesel
-            | Self::DieselRls => Package::ByHand,
-        }
-    }
-
-    /// What its database has in it.
-    pub(crate) fn kind(self) -> Kind {
-        match self {
-            Self::DjangoTenants => Kind::Foreign,
-            Self::DjangoRows | Self::Sqlx | Self::SeaOrm | Self::Diesel => Kind::Plain,
-            Self::Fastify | Self::SqlxRls | Self::SeaOrmRls | Self::DieselRls => Kind::Policies,
-        }
-    }
-
-    /// What its database is called, after the benchmark's prefix.
-    pub(crate) fn database(self) -> String {
-        self.name().replace('-', "_")
-    }
-
-    pub(crate) fn dialect(self) -> Dialect {
-        match self {
-            Self::DjangoTenants => Dialect {
-                naming: Naming::Subdomain,
-                ..Dialect::default()
-            },
-            Self::Fastify => Dialect {
-                moments: Moments::Milliseconds,
-                ..Dialect::default()
-            },
-            _ => Dialect::default(),
-        }
-    }
-}
-
-/// A folder of `peers`, which is installed as one and may serve in several ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Package {
-    DjangoTenants,
-    DjangoRows,
-    Fastify,
-    ByHand,
-}
-
-/// What a program runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Runtime {
-    Python,
-    Node,
-    /// None: it is built, and runs by itself.
-    Rust,
-}
-
-impl Package {
-    fn name(self) -> &'static str {
-        match self {
-            Self::DjangoTenants => "django-tenants",
-            Self::DjangoRows => "django-rows",
-            Self::Fastify => "fastify",
-            Self::ByHand => "by-hand",
-        }
-    }
-
-    fn runtime(self) -> Runtime {
-        match self {
-            Self::DjangoTenants | Self::DjangoRows => Runtime::Python,
-            Self::Fastify => Runtime::Node,
-            Self::ByHand => Runtime::Rust,
-        }
-    }
-
-    /// Where its source is.
-    fn source(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("peers")
-            .join(self.name())
-    }
-}
 
 /// A peer that can be started.
 #[derive(Debug)]
@@ -171,7 +40,7 @@ pub(crate) struct Installed {
 #[derive(Debug, Clone)]
 struct Program {
     package: Package,
-    /// Where its source and its packages are, or what was built of them.
+    /// Where its source and its packages are.
     folder: PathBuf,
     /// What it is made of, in one line.
     made_of: String,
@@ -202,8 +71,12 @@ impl Installed {
 
     /// As lines of the report, one for all that are installed together.
     pub(crate) fn facts(all: &[Self], pool: usize) -> String {
-        let mut packages: Vec<Package> = all.iter().map(|one| one.program.package).collect();
-        packages.dedup();
+        let mut packages: Vec<Package> = Vec::new();
+        for one in all {
+            if !packages.contains(&one.program.package) {
+                packages.push(one.program.package);
+            }
+        }
         let line = |package: Package| {
             let of_it: Vec<&Self> = all
                 .iter()
@@ -214,7 +87,7 @@ impl Installed {
             format!(
                 "- {}: {made_of}; {}\n",
                 names.join(", "),
-                package.runtime().processes_in_words(pool)
+                package.processes_in_words(pool)
             )
         };
         packages.into_iter().map(line).collect()
@@ -228,17 +101,20 @@ impl Installed {
         tenants: std::ops::Range<usize>,
     ) -> Result<(), Error> {
         let url = cluster.url(database);
-        self.manage(
-            &url,
-            &["migrate_schemas", "--shared", "--verbosity", "0"],
-            "",
-        )
-        .await?;
+        let shared: &[&str] = match self.program.package {
+            Package::Rustango => &["migrate"],
+            _ => &["migrate_schemas", "--shared", "--verbosity", "0"],
+        };
+        self.manage(&url, shared, "").await?;
+        let make = match self.program.package {
+            Package::Rustango => "make-tenants",
+            _ => "make_tenants",
+        };
         let codes: String = tenants
             .clone()
             .map(|tenant| data::code(tenant) + "\n")
             .collect();
-        self.manage(&url, &["make_tenants"], &codes).await?;
+        self.manage(&url, &[make], &codes).await?;
         let client = cluster.client(database).await?;
         for tenant in tenants {
             let code = data::code(tenant);
@@ -254,10 +130,14 @@ impl Installed {
     /// Runs one of the commands that it has for whoever operates it.
     async fn manage(&self, url: &str, words: &[&str], input: &str) -> Result<(), Error> {
         let doing = Error::io("running what the peer has for its operators");
-        let mut child = Command::new(self.program.runs())
-            .arg("manage.py")
+        let mut command = Command::new(self.program.runs());
+        if self.program.package.runtime() == Runtime::Python {
+            command.arg("manage.py");
+        }
+        let mut child = command
             .args(words)
             .current_dir(self.program.app())
+            .envs(self.program.package.settings().iter().copied())
             .env("DATABASE_URL", url)
             .process_group(0)
             .stdin(Stdio::piped())
@@ -275,13 +155,18 @@ impl Installed {
             return Ok(());
         }
         Err(Error::Program {
-            program: self.program.app().join("manage.py"),
+            program: self.program.app(),
             said: String::from_utf8_lossy(&out.stderr).into_owned(),
         })
     }
 
-    /// Starts it before a database, and waits until it listens.
-    pub(crate) async fn start(&self, url: &str, pool: usize) -> Result<(Child, SocketAddr), Error> {
+    /// Starts it before a database with so many tenants, and waits until it listens.
+    pub(crate) async fn start(
+        &self,
+        url: &str,
+        tenants: usize,
+        pool: usize,
+    ) -> Result<(Child, SocketAddr), Error> {
         let (processes, each) = self.program.package.runtime().processes(pool);
         let (processes, each) = (processes.to_string(), each.to_string());
         let address = free_address()?;
@@ -297,9 +182,21 @@ impl Installed {
                 .env("NODE_ENV", "production")
                 .env("WORKERS", &processes)
                 .env("CONNECTIONS", &each),
-            Runtime::Rust => command.arg(self.peer.name()).env("CONNECTIONS", &each),
+            Runtime::Rust => match self.peer {
+                Peer::Rustango => command.env("RUSTANGO_BIND", address.to_string()),
+                // all of them by settings that its documentation has
+                Peer::RustangoTuned => command
+                    .env("RUSTANGO_BIND", address.to_string())
+                    .env("TUNED_FOR_TENANTS", tenants.to_string())
+                    .env("RUSTANGO_DB_MAX_CONNECTIONS", &each)
+                    .env("RUSTANGO_HOST_GEN_CHECK_SECS", "0")
+                    .env("RUST_LOG", "warn"),
+                peer => command.arg(peer.name()).env("CONNECTIONS", &each),
+            },
         };
-        command.env("DATABASE_URL", url);
+        command
+            .envs(self.program.package.settings().iter().copied())
+            .env("DATABASE_URL", url);
         started(command, self.peer.name(), address).await
     }
 }
@@ -351,7 +248,9 @@ impl Program {
         match self.package.runtime() {
             Runtime::Python => self.folder.join("venv/bin/python"),
             Runtime::Node => "node".into(),
-            Runtime::Rust => self.folder.join("release").join(self.package.name()),
+            Runtime::Rust => install::built(&self.folder)
+                .join("release")
+                .join(self.package.binary()),
         }
     }
 
@@ -359,34 +258,11 @@ impl Program {
     fn minded(&self) -> Result<std::process::Command, Error> {
         let own = std::env::current_exe().map_err(Error::io("looking for this program"))?;
         let mut command = std::process::Command::new(own);
-        command.args(["mind", "--"]).arg(self.runs());
-        if self.package.runtime() != Runtime::Rust {
-            command.current_dir(self.app());
-        }
+        command
+            .args(["mind", "--"])
+            .arg(self.runs())
+            .current_dir(self.app());
         Ok(command)
-    }
-}
-
-impl Runtime {
-    /// How many processes serve, and how many connections to the database each may have: as many as
-    /// there are processors, where one does not use more than one of them.
-    fn processes(self, pool: usize) -> (usize, usize) {
-        let processes = match self {
-            Self::Python | Self::Node => {
-                std::thread::available_parallelism().map_or(1, usize::from)
-            }
-            Self::Rust => 1,
-        };
-        (processes, (pool / processes).max(1))
-    }
-
-    fn processes_in_words(self, pool: usize) -> String {
-        let (processes, each) = self.processes(pool);
-        match self {
-            Self::Python => format!("{processes} processes with {each} threads each"),
-            Self::Node => format!("{processes} processes with {each} connections each"),
-            Self::Rust => format!("one process with {each} connections"),
-        }
     }
 }
 
@@ -424,6 +300,8 @@ async fn started(
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use clap::ValueEnum;
 
     use super::*;
 
