@@ -313,9 +313,9 @@ impl Server {
 
     fn take_idle(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Conn> {
         let mut pool = self.pool();
-        let life = self.options.longest_life;
+        let (life, now) = (self.options.longest_life, Instant::now());
         pool.idle
-            .retain(|conn| !conn.client.is_closed() && conn.born.elapsed() < life);
+            .retain(|conn| !conn.client.is_closed() && now.duration_since(conn.born) < life);
         let mut fitting = (0..pool.idle.len()).filter(|at| pool.idle[*at].database == *database);
         let at = match prefer {
             None => fitting.next_back()?,

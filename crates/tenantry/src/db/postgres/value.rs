@@ -214,10 +214,8 @@ impl<'a> FromSql<'a> for Bytes<'a> {
 }
 
 fn decode<'a>(ty: &Type, raw: &'a [u8]) -> Result<ValueRef<'a>, Box<dyn Error + Sync + Send>> {
-    if let Kind::Domain(inner) = ty.kind() {
-        return decode(inner, raw);
-    }
     Ok(match *ty {
+        Type::TEXT | Type::VARCHAR => ValueRef::Text(std::str::from_utf8(raw)?),
         Type::BOOL => ValueRef::Bool(bool::from_sql(ty, raw)?),
         Type::INT2 => ValueRef::Int(i16::from_sql(ty, raw)?.into()),
         Type::INT4 => ValueRef::Int(i32::from_sql(ty, raw)?.into()),
@@ -233,7 +231,10 @@ fn decode<'a>(ty: &Type, raw: &'a [u8]) -> Result<ValueRef<'a>, Box<dyn Error + 
         Type::NUMERIC => ValueRef::Decimal(Decimal::from_sql(ty, raw)?),
         Type::JSON | Type::JSONB => ValueRef::Json(serde_json::Value::from_sql(ty, raw)?),
         Type::VOID => ValueRef::Null,
-        _ if is_text(ty) => ValueRef::Text(std::str::from_utf8(raw)?),
-        _ => return Err(format!("columns of type {ty} cannot be read").into()),
+        _ => match ty.kind() {
+            Kind::Domain(inner) => return decode(inner, raw),
+            _ if is_text(ty) => ValueRef::Text(std::str::from_utf8(raw)?),
+            _ => return Err(format!("columns of type {ty} cannot be read").into()),
+        },
     })
 }

@@ -254,14 +254,14 @@ mod tests {
     use crate::db::{DbError, Value, meter::Account, query::First, sqlite, timeout::Timeout};
 
     /// Counts far beyond what is brief.
-    const LONG: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+    const LONG: &str =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
         SELECT count(*) FROM n";
 
     async fn count(database: &Arc<Database>, sql: &str, timeout: Timeout) -> Result<i64, DbError> {
         let (account, params) = (&Account::NOBODY, Vec::<Value>::new());
         let asked = (account, timeout);
-        let (rows, _) =
-            sqlite::fetch::<First<i64>>(database, asked, sql.into(), params, 1).await?;
+        let (rows, _) = sqlite::fetch::<First<i64>>(database, asked, sql.into(), params, 1).await?;
         Ok(rows.into_iter().next().ok_or(DbError::NotFound)?.0)
     }
 
