@@ -313,12 +313,13 @@ mod tests {
                 assert_eq!(read.unwrap().unwrap(), 0, "it waits for nobody");
             }
             drop(lease);
-            let idle = database.idle();
-            let conn = idle.readers.last().unwrap();
-            let waits: i64 =
-                conn.trusted(|raw| raw.query_row(patience, (), |row| row.get(0)).unwrap());
-            assert_eq!(waits, 5_000);
-            drop(idle);
+            {
+                let idle = database.idle();
+                let conn = idle.readers.last().unwrap();
+                let waits: i64 =
+                    conn.trusted(|raw| raw.query_row(patience, (), |row| row.get(0)).unwrap());
+                assert_eq!(waits, 5_000);
+            }
             assert_eq!(count(&database, LONG, whole).await.unwrap(), 50_000);
         }
     }
