@@ -1,6 +1,6 @@
 use std::{cell::Cell, ptr};
 
-use super::{DbError, FromValue, ValueRef};
+use super::{DbError, FromValue, ValueError, ValueRef};
 
 /// One row of an answer, while it is being read.
 #[derive(Debug)]
@@ -54,16 +54,23 @@ impl Row<'_> {
     ///
     /// # Errors
     /// When there are fewer columns, or it cannot be read as a `T`.
+    #[inline]
     pub fn at<T: FromValue>(&self, index: usize) -> Result<T, DbError> {
-        T::from_value(self.value(index)?).map_err(|source| DbError::Decode {
+        T::from_value(self.value(index)?).map_err(|source| self.is_wrong(index, source))
+    }
+
+    #[cold]
+    fn is_wrong(&self, index: usize, source: ValueError) -> DbError {
+        DbError::Decode {
             column: self.name(index).unwrap_or("?").into(),
             source,
-        })
+        }
     }
 
     /// The column called `name`, looked for at `hint` first. Used by the `FromRow` derive, whose
     /// fields mostly stand in the order of the columns.
     #[doc(hidden)]
+    #[inline]
     pub fn field<T: FromValue>(&self, hint: usize, name: &'static str) -> Result<T, DbError> {
         if self.seen.has(hint, name) {
             return self.at(hint);
@@ -95,6 +102,7 @@ impl Row<'_> {
         }
     }
 
+    #[inline]
     fn value(&self, index: usize) -> Result<ValueRef<'_>, DbError> {
         match &self.inner {
             RowInner::Sqlite(row) => super::sqlite::read_column(row, index),

@@ -206,6 +206,7 @@ pub trait FromValue: Sized {
 }
 
 impl<T: FromValue> FromValue for Option<T> {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         match value {
             ValueRef::Null => Ok(None),
@@ -214,6 +215,7 @@ impl<T: FromValue> FromValue for Option<T> {
     }
 }
 
+#[cold]
 fn mismatch(value: &ValueRef<'_>, asked: &'static str) -> ValueError {
     match value {
         ValueRef::Null => ValueError::Null(asked),
@@ -245,18 +247,21 @@ impl FromValue for i16 {
 }
 
 impl FromValue for i32 {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         integer(&value, "i32")
     }
 }
 
 impl FromValue for i64 {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         integer(&value, "i64")
     }
 }
 
 impl FromValue for bool {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         match value {
             ValueRef::Bool(truth) => Ok(truth),
@@ -292,6 +297,7 @@ impl FromValue for f32 {
 }
 
 impl FromValue for String {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         Ok(match value {
             ValueRef::Text(text) => text.into(),
@@ -315,6 +321,7 @@ impl FromValue for Vec<u8> {
 }
 
 impl FromValue for Uuid {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         match value {
             ValueRef::Uuid(uuid) => Ok(uuid),
@@ -325,6 +332,7 @@ impl FromValue for Uuid {
 }
 
 impl FromValue for DateTime<Utc> {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         match value {
             ValueRef::DateTime(time) => Ok(time),
@@ -345,6 +353,7 @@ impl FromValue for NaiveDate {
 }
 
 impl FromValue for Decimal {
+    #[inline]
     fn from_value(value: ValueRef<'_>) -> Result<Self, ValueError> {
         let form = ValueError::Form("decimal number");
         match value {

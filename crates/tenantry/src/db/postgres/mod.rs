@@ -475,14 +475,21 @@ async fn complete(
         };
         (text, Needs::Nothing)
     } else if let Some(tenant) = &scope.tenant {
-        let Some((text, tables)) = rewrite::entering(text, params.len() + 1) else {
+        let Some(read) = rewrite::entering(text, params.len() + 1) else {
             return Ok(None);
         };
-        if !are_tables(conn, &tables).await? {
+        if !are_tables(conn, &read.tables()).await? {
             return Ok(None);
         }
+        // for the columns' names
+        let plain = match conn.client.prepare(text).await {
+            Ok(plain) => plain,
+            Err(error) if error.as_db_error().is_some() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         params.push(tenant.clone());
-        (text, Needs::Tenant)
+        let names = plain.columns().iter().map(|column| column.name());
+        (read.text(names), Needs::Tenant)
     } else {
         return Ok(None);
     };
@@ -501,7 +508,7 @@ async fn complete(
 
 /// Whether all of these are plain tables: what a view reads might be read before the scope is
 /// entered, and partitions be left out before it is.
-async fn are_tables(conn: &Conn, names: &[String]) -> Result<bool, Failure> {
+async fn are_tables(conn: &Conn, names: &[&str]) -> Result<bool, Failure> {
     let row = conn
         .client
         .query_one(

@@ -67,7 +67,7 @@ impl Scope {
         Self {
             shared: true,
             whose: Some(id),
-            tenant: Some(Value::Text(id.to_string())),
+            tenant: Some(Value::Uuid(*id.as_uuid())),
             ..Self::new(server, server.home(), begin)
         }
     }

@@ -45,6 +45,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// is closed for it: about as long as that would take.
 const COMING_BACK: Duration = Duration::from_millis(10);
 
+/// How often those that nobody uses are looked through for what has ended or is too old.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// How long the server may take to see that a connection has been closed, which it counts until
 /// then.
 const LAG: Duration = Duration::from_secs(2);
@@ -105,10 +108,11 @@ pub(crate) struct Server {
 
 /// The connections that nobody uses, the one idle for longest first, and how many of each database
 /// are on loan.
-#[derive(Default)]
 struct Pool {
-    idle: Vec<Conn>,
+    idle: Vec<Box<Conn>>,
     lent: HashMap<Arc<str>, usize>,
+    /// When those that have ended or are too old were last closed.
+    swept: Instant,
 }
 
 /// A connection, and what is prepared on it.
@@ -190,7 +194,11 @@ impl Server {
             closed: watch::Sender::new(false),
             open: Arc::default(),
             waiting: AtomicUsize::new(0),
-            pool: Mutex::default(),
+            pool: Mutex::new(Pool {
+                idle: Vec::new(),
+                lent: HashMap::new(),
+                swept: Instant::now(),
+            }),
             returned: Notify::new(),
             preference: RandomState::new(),
             constraints: Constraints::default(),
@@ -260,6 +268,10 @@ impl Server {
         self.owners.close();
     }
 
+    fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     /// Waits until it is closed.
     pub(crate) async fn closed(&self) {
         // an error would mean that the sender is gone, which is here
@@ -291,7 +303,7 @@ impl Server {
         };
         Ok(Lease {
             server: self.clone(),
-            conn: Some(Box::new(conn)),
+            conn: Some(conn),
             database: database.clone(),
             busy: false,
             open: false,
@@ -301,7 +313,11 @@ impl Server {
     }
 
     /// A connection where none is idle.
-    async fn come_by(&self, database: &Arc<str>, prefer: Option<&str>) -> Result<Conn, DbError> {
+    async fn come_by(
+        &self,
+        database: &Arc<str>,
+        prefer: Option<&str>,
+    ) -> Result<Box<Conn>, DbError> {
         if let Some(conn) = self.take_returned(database, prefer).await {
             return Ok(conn);
         }
@@ -311,27 +327,37 @@ impl Server {
         Ok(conn)
     }
 
-    fn take_idle(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Conn> {
+    fn take_idle(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Box<Conn>> {
         let mut pool = self.pool();
         let (life, now) = (self.options.longest_life, Instant::now());
-        pool.idle
-            .retain(|conn| !conn.client.is_closed() && now.duration_since(conn.born) < life);
-        let mut fitting = (0..pool.idle.len()).filter(|at| pool.idle[*at].database == *database);
-        let at = match prefer {
-            None => fitting.next_back()?,
-            // Each has an order of its own for every connection, so that what was prepared for it
-            // is on few of them, and those are the first that it asks for.
-            Some(prefer) => {
-                fitting.max_by_key(|at| self.preference.hash_one((prefer, pool.idle[*at].born)))?
+        let is_good =
+            |conn: &Conn| !conn.client.is_closed() && now.duration_since(conn.born) < life;
+        // each request asking all of them would take longer than all else that is done here
+        if now.duration_since(pool.swept) > SWEEP {
+            pool.swept = now;
+            pool.idle.retain(|conn| is_good(conn));
+        }
+        loop {
+            let mut fitting =
+                (0..pool.idle.len()).filter(|at| pool.idle[*at].database == *database);
+            let at = match prefer {
+                None => fitting.next_back()?,
+                // Each has an order of its own for every connection, so that what was prepared for it
+                // is on few of them, and those are the first that it asks for.
+                Some(prefer) => fitting
+                    .max_by_key(|at| self.preference.hash_one((prefer, pool.idle[*at].born)))?,
+            };
+            let conn = pool.idle.remove(at);
+            if is_good(&conn) {
+                pool.lend(database);
+                return Some(conn);
             }
-        };
-        pool.lend(database);
-        Some(pool.idle.remove(at))
+        }
     }
 
     /// Where a connection would have to be closed for another to be opened, and one to the database
     /// is on loan, waits a little for that.
-    async fn take_returned(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Conn> {
+    async fn take_returned(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Box<Conn>> {
         let waiting = async {
             loop {
                 let mut returned = std::pin::pin!(self.returned.notified());
@@ -368,7 +394,7 @@ impl Server {
         oldest.close().await
     }
 
-    async fn open(&self, database: &Arc<str>, room: Room) -> Result<Conn, DbError> {
+    async fn open(&self, database: &Arc<str>, room: Room) -> Result<Box<Conn>, DbError> {
         let options = scope::startup(self, database);
         let (client, connection) = self.connect_with(database, options).await?;
         let cancel = client.cancel_token();
@@ -377,7 +403,7 @@ impl Server {
                 tracing::debug!(%error, "a database connection ended");
             }
         });
-        Ok(Conn {
+        Ok(Box::new(Conn {
             client,
             statements: Statements::new(),
             database: database.clone(),
@@ -385,7 +411,7 @@ impl Server {
             born: Instant::now(),
             task,
             room,
-        })
+        }))
     }
 
     /// A connection beside the pool, whose messages the caller has to move along.
@@ -398,7 +424,7 @@ impl Server {
         database: &str,
         options: Option<String>,
     ) -> Result<Connected, DbError> {
-        if self.turns.is_closed() {
+        if self.is_closed() {
             return Err(DbError::Closed);
         }
         let mut config = self.config.clone();
@@ -532,27 +558,32 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.server.pool().end_loan(&self.database);
+        let mut pool = self.server.pool();
+        pool.end_loan(&self.database);
         let Some(conn) = self.conn.take() else { return };
-        if self.busy || self.open {
-            // A pooler ends the statement when its client goes. Being asked to besides, PgBouncer
-            // before 1.19 dies of it when the asking connection is closed first.
-            let tls = (!self.pooler()).then(|| self.server.tls.clone());
-            let turn = self.turn.take();
-            if let Ok(runtime) = Handle::try_current() {
-                drop(runtime.spawn(async move {
-                    match tls {
-                        Some(tls) => drop(conn.cancel.cancel_query(tls).await),
-                        None => conn.task.abort(),
-                    }
-                    drop(conn.close().await);
-                    // the next in the queue finds room
-                    drop(turn);
-                }));
+        if !self.busy && !self.open {
+            if !conn.client.is_closed() && !self.server.is_closed() {
+                pool.idle.push(conn);
+                drop(pool);
+                self.server.returned.notify_waiters();
             }
-        } else if !conn.client.is_closed() && !self.server.turns.is_closed() {
-            self.server.pool().idle.push(*conn);
-            self.server.returned.notify_waiters();
+            return;
+        }
+        drop(pool);
+        // A pooler ends the statement when its client goes. Being asked to besides, PgBouncer
+        // before 1.19 dies of it when the asking connection is closed first.
+        let tls = (!self.pooler()).then(|| self.server.tls.clone());
+        let turn = self.turn.take();
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn(async move {
+                match tls {
+                    Some(tls) => drop(conn.cancel.cancel_query(tls).await),
+                    None => conn.task.abort(),
+                }
+                drop(conn.close().await);
+                // the next in the queue finds room
+                drop(turn);
+            }));
         }
     }
 }

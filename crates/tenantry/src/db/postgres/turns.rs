@@ -100,10 +100,6 @@ impl Turns {
         }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
     /// Gives no turns any more. Those who wait are told.
     pub(super) fn close(&self) {
         let mut queue = self.lock();
@@ -278,7 +274,7 @@ mod tests {
         let waiting = wait(&turns, Some(TenantId::generate()));
         turns.close();
         assert!(matches!(waiting.await, Err(DbError::Closed)));
-        assert!(turns.is_closed());
+        assert!(turns.lock().closed);
     }
 
     /// What can happen.

@@ -180,55 +180,73 @@ pub(super) fn type_of(value: &Value) -> Type {
     }
 }
 
+#[inline]
 pub(crate) fn read_column(
     row: &tokio_postgres::Row,
     index: usize,
 ) -> Result<ValueRef<'_>, DbError> {
-    let column = row
-        .columns()
-        .get(index)
-        .ok_or_else(|| DbError::NoColumn(index.to_string()))?;
-    let bytes = row
-        .try_get::<_, Option<Bytes<'_>>>(index)
-        .map_err(super::error::translate)?;
-    let Some(Bytes(bytes)) = bytes else {
-        return Ok(ValueRef::Null);
-    };
-    decode(column.type_(), bytes).map_err(|_| DbError::Decode {
-        column: column.name().into(),
-        source: ValueError::Form("value of its type"),
-    })
+    match row.try_get::<_, Option<Read<'_>>>(index) {
+        Ok(Some(Read(value))) => Ok(value),
+        Ok(None) => Ok(ValueRef::Null),
+        Err(_) => Err(unreadable(row, index)),
+    }
 }
 
-/// A column's bytes, whatever its type.
-struct Bytes<'a>(&'a [u8]);
+#[cold]
+fn unreadable(row: &tokio_postgres::Row, index: usize) -> DbError {
+    match row.columns().get(index) {
+        None => DbError::NoColumn(index.to_string()),
+        Some(column) => DbError::Decode {
+            column: column.name().into(),
+            source: ValueError::Form("value of its type"),
+        },
+    }
+}
 
-impl<'a> FromSql<'a> for Bytes<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(raw))
+/// A column, whatever its type.
+struct Read<'a>(ValueRef<'a>);
+
+impl<'a> FromSql<'a> for Read<'a> {
+    #[inline]
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        decode(ty, raw).map(Self)
     }
 
+    #[inline]
     fn accepts(_: &Type) -> bool {
         true
     }
 }
 
+/// What is read most, for it to become a part of whatever reads it; the others by
+/// [`decode_other`].
+#[inline]
 fn decode<'a>(ty: &Type, raw: &'a [u8]) -> Result<ValueRef<'a>, Box<dyn Error + Sync + Send>> {
     Ok(match *ty {
         Type::TEXT | Type::VARCHAR => ValueRef::Text(std::str::from_utf8(raw)?),
         Type::BOOL => ValueRef::Bool(bool::from_sql(ty, raw)?),
-        Type::INT2 => ValueRef::Int(i16::from_sql(ty, raw)?.into()),
         Type::INT4 => ValueRef::Int(i32::from_sql(ty, raw)?.into()),
         Type::INT8 => ValueRef::Int(i64::from_sql(ty, raw)?),
+        Type::UUID => ValueRef::Uuid(Uuid::from_sql(ty, raw)?),
+        Type::TIMESTAMPTZ => ValueRef::DateTime(DateTime::from_sql(ty, raw)?),
+        Type::NUMERIC => ValueRef::Decimal(Decimal::from_sql(ty, raw)?),
+        _ => return decode_other(ty, raw),
+    })
+}
+
+#[inline(never)]
+fn decode_other<'a>(
+    ty: &Type,
+    raw: &'a [u8],
+) -> Result<ValueRef<'a>, Box<dyn Error + Sync + Send>> {
+    Ok(match *ty {
+        Type::INT2 => ValueRef::Int(i16::from_sql(ty, raw)?.into()),
         Type::OID => ValueRef::Int(u32::from_sql(ty, raw)?.into()),
         Type::FLOAT4 => ValueRef::Float(f32::from_sql(ty, raw)?.into()),
         Type::FLOAT8 => ValueRef::Float(f64::from_sql(ty, raw)?),
         Type::BYTEA => ValueRef::Bytes(raw),
-        Type::UUID => ValueRef::Uuid(Uuid::from_sql(ty, raw)?),
-        Type::TIMESTAMPTZ => ValueRef::DateTime(DateTime::from_sql(ty, raw)?),
         Type::TIMESTAMP => ValueRef::DateTime(NaiveDateTime::from_sql(ty, raw)?.and_utc()),
         Type::DATE => ValueRef::Date(NaiveDate::from_sql(ty, raw)?),
-        Type::NUMERIC => ValueRef::Decimal(Decimal::from_sql(ty, raw)?),
         Type::JSON | Type::JSONB => ValueRef::Json(serde_json::Value::from_sql(ty, raw)?),
         Type::VOID => ValueRef::Null,
         _ => match ty.kind() {
