@@ -205,7 +205,8 @@ impl Config {
     }
 
     /// How many connections are opened to each server, over all of its databases together; 16
-    /// unless told. Besides, one listens, and one is opened for the time of each tenant that is
+    /// unless told. From eight on, some of them are shared by brief reads: as many as the machine has
+    /// processors, one in eight at most. Besides, one listens, and one is opened for the time of each tenant that is
     /// made, migrated or erased.
     #[must_use]
     pub fn most_connections(mut self, most: NonZeroUsize) -> Self {

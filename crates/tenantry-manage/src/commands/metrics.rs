@@ -237,17 +237,26 @@ impl Told {
 
     fn databases(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let name = "tenantry_db_connections";
-        let about = "Connections of this process to each server: lent, idle, and those waited for";
+        let about = "Connections of this process to each server: lent, idle, shared by brief reads, \
+                     and those waited for";
         let mut metric = encoder.encode_descriptor(name, about, None, MetricType::Gauge)?;
         for pool in &self.pools {
             for (state, count) in [
                 ("lent", pool.lent),
                 ("idle", pool.idle),
                 ("waiting", pool.waiting),
+                ("shared", pool.shared),
             ] {
                 let labels = vec![("server", pool.server.clone()), ("state", state.to_owned())];
                 gauge(&mut metric, &labels, count as u64)?;
             }
+        }
+        let name = "tenantry_db_shared_reads";
+        let about = "Reads that were answered on shared connections";
+        let mut metric = encoder.encode_descriptor(name, about, None, MetricType::Counter)?;
+        for pool in &self.pools {
+            let labels = vec![("server", pool.server.clone())];
+            counter(&mut metric, &labels, pool.shared_reads)?;
         }
         let about = "Tenants' files that are open in this process";
         gauge_alone(

@@ -266,6 +266,12 @@ impl Account {
         }
     }
 
+    pub(super) fn add_time(&self, quantity: Quantity, time: Duration) {
+        if let Some(meter) = &self.0 {
+            meter.add_time(quantity, time);
+        }
+    }
+
     /// Begins to wait for a connection.
     pub(super) fn wait(&self) -> Clock {
         Clock::begin(self, Quantity::DbWaiting)

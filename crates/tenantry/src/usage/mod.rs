@@ -95,6 +95,10 @@ pub struct Pool {
     pub idle: usize,
     /// How many wait for one.
     pub waiting: usize,
+    /// How many are open for brief reads of many tenants, one behind the other. They are never on loan.
+    pub shared: usize,
+    /// How many reads were answered on them.
+    pub shared_reads: u64,
 }
 
 /// For which spans of time it is told what was used. All of them are in UTC.
@@ -174,11 +178,14 @@ impl Tenancy {
         let mut pools: Vec<Pool> = servers
             .map(|(name, server)| {
                 let (lent, idle, waiting) = server.count_lent();
+                let (shared, shared_reads) = server.count_shared();
                 Pool {
                     server: name.into(),
                     lent,
                     idle,
                     waiting,
+                    shared,
+                    shared_reads,
                 }
             })
             .collect();

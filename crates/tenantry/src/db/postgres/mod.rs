@@ -6,6 +6,7 @@
 
 mod constraints;
 mod error;
+mod lanes;
 mod lex;
 pub(crate) mod owners;
 mod rewrite;
@@ -95,6 +96,10 @@ pub(super) async fn fetch<T: FromRow>(
     params: &[Value],
     most: usize,
 ) -> Result<Answer<T>, DbError> {
+    scope.check_open()?;
+    if let Some(answer) = lanes::fetch(scope, (account, timeout), sql, params, most).await {
+        return Ok(answer);
+    }
     let mut lease = borrow(scope, account).await?;
     lease.busy = true;
     let mut result = alone((scope, timeout), &mut lease, sql, params, most).await;
@@ -430,7 +435,7 @@ async fn prepare_alone(
 ) -> Result<Prepared, Failure> {
     let text = prepared_text(scope, sql)?;
     if worth {
-        let complete = complete(scope, conn, &text, params).await?;
+        let complete = complete(scope, &conn.client, &text, params).await?;
         // in a schema it is prepared for that schema even so
         if complete.is_some() || !scope.is_schema() {
             conn.statements.put_alone(scope, sql, complete.clone());
@@ -464,7 +469,7 @@ async fn prepare_alone(
 /// to no tenant's rows, so what was overlooked would find none.
 async fn complete(
     scope: &Scope,
-    conn: &Conn,
+    client: &Client,
     text: &str,
     params: &[Value],
 ) -> Result<Option<Prepared>, Failure> {
@@ -478,11 +483,11 @@ async fn complete(
         let Some(read) = rewrite::entering(text, params.len() + 1) else {
             return Ok(None);
         };
-        if !are_tables(conn, &read.tables()).await? {
+        if !are_tables(client, &read.tables()).await? {
             return Ok(None);
         }
         // for the columns' names
-        let plain = match conn.client.prepare(text).await {
+        let plain = match client.prepare(text).await {
             Ok(plain) => plain,
             Err(error) if error.as_db_error().is_some() => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -493,11 +498,11 @@ async fn complete(
     } else {
         return Ok(None);
     };
-    let mut prepared = conn.client.prepare(&text).await;
+    let mut prepared = client.prepare(&text).await;
     if let Ok(statement) = &prepared
         && let Some(types) = better_types(statement.params(), &params)
     {
-        prepared = conn.client.prepare_typed(&text, &types).await;
+        prepared = client.prepare_typed(&text, &types).await;
     }
     match prepared {
         Ok(statement) => Ok(Some(Prepared { statement, needs })),
@@ -508,9 +513,8 @@ async fn complete(
 
 /// Whether all of these are plain tables: what a view reads might be read before the scope is
 /// entered, and partitions be left out before it is.
-async fn are_tables(conn: &Conn, names: &[&str]) -> Result<bool, Failure> {
-    let row = conn
-        .client
+async fn are_tables(client: &Client, names: &[&str]) -> Result<bool, Failure> {
+    let row = client
         .query_one(
             "SELECT count(*) FROM pg_catalog.pg_class
              WHERE relnamespace = pg_catalog.to_regnamespace($1) AND relname = ANY ($2)

@@ -30,6 +30,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{
     constraints::Constraints,
     error::translate,
+    lanes::Lanes,
     owners::{OwnerConn, Owners},
     scope,
     statements::Statements,
@@ -98,6 +99,7 @@ pub(crate) struct Server {
     /// How many wait for their turn.
     waiting: AtomicUsize,
     pool: Mutex<Pool>,
+    lanes: Lanes,
     /// Told whenever a connection is given back.
     returned: Notify,
     /// By which scopes prefer connections.
@@ -109,6 +111,7 @@ pub(crate) struct Server {
 /// The connections that nobody uses, the one idle for longest first, and how many of each database
 /// are on loan.
 struct Pool {
+    #[expect(clippy::vec_box, reason = "they come and go, and are large")]
     idle: Vec<Box<Conn>>,
     lent: HashMap<Arc<str>, usize>,
     /// When those that have ended or are too old were last closed.
@@ -127,7 +130,7 @@ pub(super) struct Conn {
 }
 
 /// One of the connections that may be open at once.
-struct Room(Arc<AtomicUsize>);
+pub(super) struct Room(Arc<AtomicUsize>);
 
 impl Drop for Room {
     fn drop(&mut self) {
@@ -182,6 +185,7 @@ impl Server {
             .or(config.get_user())
             .unwrap_or("postgres")
             .into();
+        let lanes = Lanes::new(options.most_connections, options.pooler);
         Ok(Arc::new(Self {
             tls: tls::connector(&check)?,
             home,
@@ -190,7 +194,9 @@ impl Server {
                 owner: format!("{}_owner", options.project),
                 app: format!("{}_app", options.project),
             },
-            turns: Turns::new(options.most_connections.get()),
+            // each lane has a connection of its own, without a turn
+            turns: Turns::new(options.most_connections.get() - lanes.most()),
+            lanes,
             closed: watch::Sender::new(false),
             open: Arc::default(),
             waiting: AtomicUsize::new(0),
@@ -256,6 +262,11 @@ impl Server {
         (lent, pool.idle.len(), self.waiting.load(Ordering::Relaxed))
     }
 
+    /// How many connections are shared by brief reads, and how many of these they answered.
+    pub(crate) fn count_shared(&self) -> (usize, u64) {
+        self.lanes.count()
+    }
+
     /// How many connections are open.
     pub(crate) fn count_open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
@@ -265,10 +276,11 @@ impl Server {
         self.turns.close();
         self.closed.send_replace(true);
         self.pool().idle.clear();
+        self.lanes.close();
         self.owners.close();
     }
 
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         *self.closed.borrow()
     }
 
@@ -312,6 +324,20 @@ impl Server {
         })
     }
 
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    /// A connection for a [lane](super::lanes).
+    pub(super) async fn open_lane(&self) -> Result<Box<Conn>, DbError> {
+        let room = self.make_room().await;
+        self.open(&self.home, room).await
+    }
+
     /// A connection where none is idle.
     async fn come_by(
         &self,
@@ -329,13 +355,11 @@ impl Server {
 
     fn take_idle(&self, database: &Arc<str>, prefer: Option<&str>) -> Option<Box<Conn>> {
         let mut pool = self.pool();
-        let (life, now) = (self.options.longest_life, Instant::now());
-        let is_good =
-            |conn: &Conn| !conn.client.is_closed() && now.duration_since(conn.born) < life;
+        let now = Instant::now();
         // each request asking all of them would take longer than all else that is done here
         if now.duration_since(pool.swept) > SWEEP {
             pool.swept = now;
-            pool.idle.retain(|conn| is_good(conn));
+            pool.idle.retain(|conn| self.is_good(conn, now));
         }
         loop {
             let mut fitting =
@@ -348,11 +372,16 @@ impl Server {
                     .max_by_key(|at| self.preference.hash_one((prefer, pool.idle[*at].born)))?,
             };
             let conn = pool.idle.remove(at);
-            if is_good(&conn) {
+            if self.is_good(&conn, now) {
                 pool.lend(database);
                 return Some(conn);
             }
         }
+    }
+
+    /// Whether it is there, and not too old.
+    pub(super) fn is_good(&self, conn: &Conn, now: Instant) -> bool {
+        !conn.client.is_closed() && now.duration_since(conn.born) < self.options.longest_life
     }
 
     /// Where a connection would have to be closed for another to be opened, and one to the database
@@ -496,8 +525,14 @@ impl Pool {
 }
 
 impl Conn {
+    /// Cancels what is said on it.
+    pub(super) async fn cancel(&self, tls: MakeRustlsConnect) {
+        // one that cannot be reached has ended, or will
+        drop(self.cancel.cancel_query(tls).await);
+    }
+
     /// Ends the connection, waits until the server has been told, and leaves its room.
-    async fn close(self) -> Room {
+    pub(super) async fn close(self) -> Room {
         let Self {
             client,
             task,
@@ -577,7 +612,7 @@ impl Drop for Lease {
         if let Ok(runtime) = Handle::try_current() {
             drop(runtime.spawn(async move {
                 match tls {
-                    Some(tls) => drop(conn.cancel.cancel_query(tls).await),
+                    Some(tls) => conn.cancel(tls).await,
                     None => conn.task.abort(),
                 }
                 drop(conn.close().await);

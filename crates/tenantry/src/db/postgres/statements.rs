@@ -11,7 +11,7 @@ use super::Scope;
 const MOST: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
 /// How many it keeps that are for one schema alone: some 20 MB.
-const MOST_OF_SCHEMAS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+pub(super) const MOST_OF_SCHEMAS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 /// The lowest number that PostgreSQL gives to a type that is not its own.
 const FIRST_OF_USERS: u32 = 16_384;

@@ -1,0 +1,567 @@
+//! Connections on which brief reads of many tenants go one behind the other.
+//!
+//! A read that [enters its scope by itself](super::statements) needs no connection of its own: it is
+//! said while others still wait for their answers, which come in the same order. So whoever serves and
+//! whoever is asked have several to do each time they look, and wait for each other less.
+//!
+//! Nobody is to wait for what takes long, though. A statement that did is not let in for a while; where
+//! one takes long the others leave, to be said on connections of their own, and the lane is given up. So
+//! a lane answers or it does not, and never says what is wrong: whatever fails here is said again
+//! there. That is no harm, since all of it only reads.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use lru::LruCache;
+use tokio::runtime::Handle;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    Answer, How, Scope, complete,
+    server::{Conn, Server},
+    statements::{MOST_OF_SCHEMAS, Prepared},
+};
+use crate::{
+    db::{
+        FromRow, Value,
+        meter::{Account, Quantity},
+        timeout::Timeout,
+    },
+    tenant::TenantId,
+};
+
+/// Of how many connections one is a lane.
+const ONE_OF: usize = 8;
+
+/// How many reads are under way in a lane at most.
+const DEPTH: usize = 8;
+
+/// How many of them are one tenant's.
+const SHARE: usize = DEPTH / 2;
+
+/// How much longer than the quickest a read may take to be a brief one.
+const BRIEF: Duration = Duration::from_millis(3);
+
+/// How much longer than the quickest one waits for its answer, with all those before it.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// How long a lane's first read may take.
+const AT_FIRST: Duration = Duration::from_millis(200);
+
+/// How long a statement that was none so often, within the time that follows, stays out.
+const BAN: Duration = Duration::from_secs(60);
+const STRIKES: u32 = 3;
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// How many statements it is remembered of.
+const MOST_STRUCK: usize = 1024;
+
+/// How long no lane is opened in place of one that was given up.
+const REST: Duration = Duration::from_secs(1);
+
+/// The lanes of a server: as many as the process has processors, of the connections that there may be
+/// one in eight at most.
+pub(super) struct Lanes {
+    slots: Box<[Slot]>,
+    /// How many reads were answered in them.
+    answered: AtomicU64,
+}
+
+/// Where a lane is, or is to be.
+#[derive(Default)]
+struct Slot(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    lane: Option<Arc<Lane>>,
+    is_opening: bool,
+    /// Not before then is another one opened.
+    rests_until: Option<Instant>,
+    /// Statements that took long for a tenant, and those for which others had to leave, whosever they
+    /// were.
+    struck: HashMap<(Option<TenantId>, Arc<str>), Strikes>,
+}
+
+/// How often a statement took long, since when.
+struct Strikes {
+    count: u32,
+    since: Instant,
+}
+
+impl Strikes {
+    fn is_out(&self, now: Instant) -> bool {
+        self.count >= STRIKES && now.duration_since(self.since) < BAN
+    }
+
+    fn count_for(&self, now: Instant) -> bool {
+        self.is_out(now) || now.duration_since(self.since) < WITHIN
+    }
+}
+
+struct Lane {
+    /// Nothing once it is closed.
+    conn: Option<Box<Conn>>,
+    /// For the connection by which it is cancelled.
+    tls: MakeRustlsConnect,
+    traffic: Mutex<Traffic>,
+}
+
+struct Traffic {
+    prepared: LruCache<(Option<Arc<str>>, Arc<str>), Known>,
+    under_way: VecDeque<Read>,
+    next: u64,
+    /// When the last answer came.
+    answered: Instant,
+    /// How long the quickest read took.
+    quickest: Option<Duration>,
+    /// Whether something that nobody waits for may still be running.
+    is_doubtful: bool,
+}
+
+/// What is known of a statement.
+#[derive(Clone)]
+enum Known {
+    /// It was said in this schema once, which is not worth being prepared for it.
+    Once,
+    /// It is being prepared.
+    Coming,
+    /// It needs a transaction.
+    Not,
+    Prepared(Prepared),
+}
+
+struct Read {
+    number: u64,
+    whose: TenantId,
+    sql: Arc<str>,
+    since: Instant,
+}
+
+impl Lanes {
+    /// With a pooler there are none, as nothing is prepared.
+    pub(super) fn new(most_connections: NonZeroUsize, has_pooler: bool) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let lanes = match has_pooler {
+            true => 0,
+            false => processors.min(most_connections.get() / ONE_OF),
+        };
+        Self {
+            slots: (0..lanes).map(|_| Slot::default()).collect(),
+            answered: AtomicU64::new(0),
+        }
+    }
+
+    /// How many connections they take at most.
+    pub(super) fn most(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many of them are open, and how many reads were answered in them.
+    pub(super) fn count(&self) -> (usize, u64) {
+        let is_open = |slot: &&Slot| slot.held().lane.is_some();
+        let open = self.slots.iter().filter(is_open).count();
+        (open, self.answered.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn close(&self) {
+        for slot in &self.slots {
+            slot.held().lane = None;
+        }
+    }
+
+    /// Where a tenant's reads go: always the same way, so that what is prepared for it is there.
+    fn slot(&self, whose: TenantId) -> Option<(usize, &Slot)> {
+        // the end of an id is as good as random
+        let end = usize::from(whose.as_uuid().as_bytes()[15]);
+        let at = end.checked_rem(self.slots.len())?;
+        Some((at, self.slots.get(at)?))
+    }
+}
+
+impl Slot {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lane that is open, if the statement may go there.
+    fn lane(
+        &self,
+        server: &Arc<Server>,
+        (whose, sql): (TenantId, &Arc<str>),
+        at: usize,
+    ) -> Option<Arc<Lane>> {
+        let now = Instant::now();
+        let mut held = self.held();
+        if !held.struck.is_empty() {
+            let is_out = |whose| {
+                let strikes = held.struck.get(&(whose, sql.clone()));
+                strikes.is_some_and(|strikes| strikes.is_out(now))
+            };
+            if is_out(Some(whose)) || is_out(None) {
+                return None;
+            }
+        }
+        match &held.lane {
+            Some(lane) if lane.conn().is_some_and(|conn| server.is_good(conn, now)) => {
+                Some(lane.clone())
+            }
+            _ => {
+                held.lane = None;
+                if !held.is_opening && held.rests_until.is_none_or(|until| until < now) {
+                    held.is_opening = true;
+                    open(server, at);
+                }
+                None
+            }
+        }
+    }
+
+    /// Gives a lane up: nobody else comes, and those who are in it leave when they have waited long.
+    /// What runs in it then is cancelled.
+    fn give_up(&self, lane: &Arc<Lane>) {
+        lane.traffic().is_doubtful = true;
+        let mut held = self.held();
+        if held
+            .lane
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, lane))
+        {
+            held.lane = None;
+            held.rests_until = Some(Instant::now() + REST);
+        }
+    }
+
+    /// Notes that a statement took long.
+    fn strike(&self, whose: Option<TenantId>, sql: &Arc<str>, count: u32) {
+        let now = Instant::now();
+        let struck = &mut self.held().struck;
+        if struck.len() >= MOST_STRUCK {
+            struck.retain(|_, strikes| strikes.count_for(now));
+        }
+        if struck.len() < MOST_STRUCK {
+            let new = Strikes {
+                count: 0,
+                since: now,
+            };
+            let strikes = struck.entry((whose, sql.clone())).or_insert(new);
+            if !strikes.count_for(now) {
+                strikes.count = 0;
+                strikes.since = now;
+            }
+            strikes.count += count;
+        }
+    }
+}
+
+/// Opens a lane, for whoever comes later.
+fn open(server: &Arc<Server>, at: usize) {
+    let mut opening = Opening {
+        server: server.clone(),
+        at,
+        lane: None,
+    };
+    drop(tokio::spawn(async move {
+        let Ok(conn) = opening.server.open_lane().await else {
+            return;
+        };
+        opening.lane = Some(Arc::new(Lane {
+            conn: Some(conn),
+            tls: opening.server.tls(),
+            traffic: Mutex::new(Traffic {
+                prepared: LruCache::new(MOST_OF_SCHEMAS),
+                under_way: VecDeque::with_capacity(DEPTH),
+                next: 0,
+                answered: Instant::now(),
+                quickest: None,
+                is_doubtful: false,
+            }),
+        }));
+    }));
+}
+
+/// A lane that is being opened. Whatever becomes of it, others may try after.
+struct Opening {
+    server: Arc<Server>,
+    at: usize,
+    lane: Option<Arc<Lane>>,
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(slot) = self.server.lanes().slots.get(self.at) {
+            let mut held = slot.held();
+            held.is_opening = false;
+            if self.lane.is_none() {
+                held.rests_until = Some(Instant::now() + REST);
+            }
+            // one that was closed meanwhile stays so
+            held.lane = self.lane.take().filter(|_| !self.server.is_closed());
+        }
+    }
+}
+
+impl Traffic {
+    fn forget(&mut self, scope: &Scope, sql: &Arc<str>) {
+        self.prepared.pop(&(scope.schema.clone(), sql.clone()));
+    }
+
+    fn leave(&mut self, number: u64) {
+        self.under_way.retain(|read| read.number != number);
+    }
+}
+
+impl Lane {
+    fn conn(&self) -> Option<&Conn> {
+        self.conn.as_deref()
+    }
+
+    /// The statement, if it is prepared. Where it could be it will be, for whoever comes later: nobody
+    /// is to wait for that.
+    fn prepared(
+        self: &Arc<Self>,
+        scope: &Scope,
+        sql: &Arc<str>,
+        params: &[Value],
+    ) -> Option<Prepared> {
+        let key = (scope.schema.clone(), sql.clone());
+        let mut traffic = self.traffic();
+        match traffic.prepared.get(&key) {
+            Some(Known::Prepared(prepared)) => return Some(prepared.clone()),
+            Some(Known::Not | Known::Coming) => return None,
+            None if scope.is_schema() => {
+                traffic.prepared.put(key, Known::Once);
+                return None;
+            }
+            Some(Known::Once) | None => traffic.prepared.put(key.clone(), Known::Coming),
+        };
+        drop(traffic);
+        let (lane, scope) = (self.clone(), scope.clone());
+        let (sql, params) = (sql.clone(), params.to_vec());
+        drop(tokio::spawn(async move {
+            if let (Ok(text), Some(conn)) = (super::prepared_text(&scope, &sql), lane.conn())
+                && let Ok(prepared) = complete(&scope, &conn.client, &text, &params).await
+            {
+                let known = prepared.map_or(Known::Not, Known::Prepared);
+                lane.traffic().prepared.put(key, known);
+            }
+        }));
+        None
+    }
+
+    /// Whether all that was said before is answered soon.
+    async fn catches_up(&self) -> bool {
+        let Some(conn) = self.conn() else {
+            return false;
+        };
+        let patience = patience(self.traffic().quickest);
+        let nothing = tokio::time::timeout(patience, conn.client.batch_execute("")).await;
+        matches!(nothing, Ok(Ok(())))
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let is_doubtful = self.traffic().is_doubtful;
+        if let (Some(conn), Ok(runtime)) = (self.conn.take(), Handle::try_current()) {
+            let tls = self.tls.clone();
+            drop(runtime.spawn(async move {
+                if is_doubtful {
+                    conn.cancel(tls).await;
+                }
+                drop(conn.close().await);
+            }));
+        }
+    }
+}
+
+/// How long an answer is waited for, where the quickest read took that long.
+fn patience(quickest: Option<Duration>) -> Duration {
+    quickest.map_or(AT_FIRST, |quickest| quickest + PATIENCE)
+}
+
+/// A read's place in a lane.
+struct Place<'s> {
+    server: &'s Arc<Server>,
+    slot: &'s Slot,
+    at: usize,
+    lane: Arc<Lane>,
+    account: &'s Account,
+    number: u64,
+    since: Instant,
+    /// How long the quickest read took by then.
+    quickest: Option<Duration>,
+    end: End,
+}
+
+/// How a read in a lane ends.
+enum End {
+    /// Whoever waited for it went away.
+    Left,
+    /// It took too long.
+    GivenUp,
+    /// Its answer came, or there was none to come.
+    Over,
+}
+
+impl<'s> Place<'s> {
+    /// A place behind those who are there, unless there are many, or one of them takes long.
+    fn take(
+        (server, at): (&'s Arc<Server>, usize),
+        slot: &'s Slot,
+        lane: Arc<Lane>,
+        account: &'s Account,
+        (whose, sql): (TenantId, &Arc<str>),
+    ) -> Option<Self> {
+        let since = Instant::now();
+        let mut traffic = lane.traffic();
+        let quickest = traffic.quickest;
+        if let Some(first) = traffic.under_way.front() {
+            let begun = traffic.answered.max(first.since);
+            let is_theirs = |read: &&Read| read.whose == whose;
+            if traffic.under_way.len() >= DEPTH
+                || traffic.under_way.iter().filter(is_theirs).count() >= SHARE
+                || since.duration_since(begun) > quickest? + BRIEF
+            {
+                return None;
+            }
+        }
+        let number = traffic.next;
+        traffic.next += 1;
+        traffic.under_way.push_back(Read {
+            number,
+            whose,
+            sql: sql.clone(),
+            since,
+        });
+        drop(traffic);
+        Some(Self {
+            server,
+            slot,
+            at,
+            lane,
+            account,
+            number,
+            since,
+            quickest,
+            end: End::Left,
+        })
+    }
+
+    /// Tells that the answer came; how long it took when it was its turn.
+    fn answered(&mut self) -> Duration {
+        self.end = End::Over;
+        let now = Instant::now();
+        let mut traffic = self.lane.traffic();
+        let begun = traffic.answered.max(self.since);
+        let took = now.duration_since(begun);
+        traffic.answered = now;
+        traffic.quickest = Some(traffic.quickest.unwrap_or(took).min(took));
+        drop(traffic);
+        let waited = begun.duration_since(self.since);
+        self.account.add_time(Quantity::DbWaiting, waited);
+        self.account.add_time(Quantity::DbTime, took);
+        took
+    }
+
+    /// What everybody waits for in the lane is kept out from now on.
+    fn strike_first(&self) {
+        let traffic = self.lane.traffic();
+        let first = traffic.under_way.front();
+        let first = first.map(|read| (read.whose, read.sql.clone()));
+        drop(traffic);
+        if let Some((whose, sql)) = first {
+            self.slot.strike(Some(whose), &sql, STRIKES);
+            self.slot.strike(None, &sql, 1);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !matches!(self.end, End::Over) {
+            let took = self.since.elapsed();
+            self.account.add_time(Quantity::DbTime, took);
+        }
+        if let (End::Left, Ok(runtime)) = (&self.end, Handle::try_current()) {
+            let (server, at) = (self.server.clone(), self.at);
+            let (lane, number) = (self.lane.clone(), self.number);
+            drop(runtime.spawn(async move {
+                if !lane.catches_up().await
+                    && let Some(slot) = server.lanes().slots.get(at)
+                {
+                    slot.give_up(&lane);
+                }
+                lane.traffic().leave(number);
+            }));
+            return;
+        }
+        if !matches!(self.end, End::Over) {
+            self.slot.give_up(&self.lane);
+        }
+        self.lane.traffic().leave(self.number);
+    }
+}
+
+/// Reads in a lane, if there is one that the read may go to. Nothing where it is to be said on a
+/// connection of its own.
+pub(super) async fn fetch<T: FromRow>(
+    scope: &Scope,
+    (account, timeout): (&Account, Timeout),
+    sql: &Arc<str>,
+    params: &[Value],
+    most: usize,
+) -> Option<Answer<T>> {
+    if scope.trusted || scope.is_connection || timeout != Timeout::AsConnected {
+        return None;
+    }
+    let whose = scope.whose?;
+    let (at, slot) = scope.server.lanes().slot(whose)?;
+    let lane = slot.lane(&scope.server, (whose, sql), at)?;
+    let how = How::Named(lane.prepared(scope, sql, params)?, scope);
+    let mut place = Place::take(
+        (&scope.server, at),
+        slot,
+        lane.clone(),
+        account,
+        (whose, sql),
+    )?;
+    let reading = how.fetch(&lane.conn()?.client, params, most);
+    let quickest = place.quickest;
+    match tokio::time::timeout(patience(quickest), reading).await {
+        Ok(Ok(answer)) => {
+            let took = place.answered();
+            scope
+                .server
+                .lanes()
+                .answered
+                .fetch_add(1, Ordering::Relaxed);
+            if quickest.is_some_and(|quickest| took > quickest + BRIEF) {
+                slot.strike(Some(whose), sql, 1);
+            }
+            Some(answer)
+        }
+        Ok(Err(failure)) => {
+            place.end = End::Over;
+            if failure.stale {
+                lane.traffic().forget(scope, sql);
+            }
+            None
+        }
+        Err(_) => {
+            place.strike_first();
+            place.end = End::GivenUp;
+            None
+        }
+    }
+}
