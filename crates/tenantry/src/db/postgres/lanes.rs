@@ -55,8 +55,9 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a lane's first read may take.
 const AT_FIRST: Duration = Duration::from_millis(200);
 
-/// How long a statement that was none so often, within the time that follows, stays out.
-const BAN: Duration = Duration::from_secs(60);
+/// How long a statement that was none so often, within the time that follows, stays out. Not for long, as
+/// everything takes long where the machine has too much to do, and that is when lanes help most.
+const BAN: Duration = Duration::from_secs(10);
 const STRIKES: u32 = 3;
 const WITHIN: Duration = Duration::from_secs(10);
 
