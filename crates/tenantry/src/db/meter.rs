@@ -28,9 +28,10 @@ pub enum Quantity {
     Statements,
     /// Rows that statements returned or changed.
     Rows,
-    /// How long connections were on loan to the tenant: from when one was had until it was given back.
+    /// How long connections were on loan to the tenant: from when one was had until it was given back. On
+    /// one that brief reads share, from when those before it were answered until it was.
     DbTime,
-    /// How long the tenant waited for connections, or for its turn on its file.
+    /// How long the tenant waited for connections, or for its turn on its file or a shared connection.
     DbWaiting,
     /// Files that were put.
     FilesPut,
