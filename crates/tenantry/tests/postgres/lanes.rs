@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tenantry::{
-    db::{DbError, TenantDb},
+    db::{AnyRow, DbError, TenantDb},
     migrate::Migrations,
     tenant::Isolation,
     usage::Quantity,
@@ -216,5 +216,35 @@ async fn what_is_wrong_is_told_as_ever() {
             assert!(begun.elapsed() < Duration::from_secs(10));
         }
         warm(&place, db, LIST).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_have_become_others_are_read_as_they_are() {
+    const ALL: &str = "SELECT * FROM items";
+    for isolation in SHARED {
+        let place = place().await;
+        let all = tenants(&place, isolation, 1).await;
+        let (code, db) = &all[0];
+        let tenant = place.tenancy.tenant(&code.parse().unwrap()).await;
+        let root = place.root_of(&tenant.unwrap().unwrap()).await;
+        root.batch_execute("ALTER TABLE items ADD COLUMN other text NOT NULL DEFAULT 'o'")
+            .await
+            .unwrap();
+        for (change, column, value) in [
+            ("ADD COLUMN more text DEFAULT 'm'", "more", "m"),
+            ("RENAME name TO was", "other", "o"),
+            ("RENAME other TO name", "name", "o"),
+        ] {
+            warm(&place, db, ALL).await;
+            let change = format!("ALTER TABLE items {change}");
+            root.batch_execute(&change).await.unwrap();
+            for _ in 0..4 {
+                let rows: Vec<AnyRow> = db.query(ALL).all().await.unwrap();
+                assert_eq!(rows.len(), 2);
+                let at = rows[0].columns.iter().position(|name| name == column);
+                assert_eq!(rows[0].values[at.unwrap()], value, "{isolation}: {change}");
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -71,8 +71,19 @@ const REST: Duration = Duration::from_secs(1);
 /// one in eight at most.
 pub(super) struct Lanes {
     slots: Box<[Slot]>,
+    /// How many are open, those too that are about to be closed.
+    open: Arc<AtomicUsize>,
     /// How many reads were answered in them.
     answered: AtomicU64,
+}
+
+/// One of the connections that lanes may have.
+struct Room(Arc<AtomicUsize>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Where a lane is, or is to be.
@@ -90,7 +101,7 @@ struct Held {
     struck: HashMap<(Option<TenantId>, Arc<str>), Strikes>,
 }
 
-/// How often a statement took long, since when.
+/// How often a statement took long, since when: the first time, or when it was once too often.
 struct Strikes {
     count: u32,
     since: Instant,
@@ -108,7 +119,7 @@ impl Strikes {
 
 struct Lane {
     /// Nothing once it is closed.
-    conn: Option<Box<Conn>>,
+    conn: Option<(Box<Conn>, Room)>,
     /// For the connection by which it is cancelled.
     tls: MakeRustlsConnect,
     traffic: Mutex<Traffic>,
@@ -120,16 +131,16 @@ struct Traffic {
     next: u64,
     /// When the last answer came.
     answered: Instant,
-    /// How long the quickest read took.
+    /// How long the quickest read took, of those that had the lane to themselves when they came.
     quickest: Option<Duration>,
-    /// Whether something that nobody waits for may still be running.
-    is_doubtful: bool,
+    is_preparing: bool,
+    is_given_up: bool,
 }
 
 /// What is known of a statement.
 #[derive(Clone)]
 enum Known {
-    /// It was said in this schema once, which is not worth being prepared for it.
+    /// It was said once, which is not worth being prepared for it.
     Once,
     /// It is being prepared.
     Coming,
@@ -155,6 +166,7 @@ impl Lanes {
         };
         Self {
             slots: (0..lanes).map(|_| Slot::default()).collect(),
+            open: Arc::default(),
             answered: AtomicU64::new(0),
         }
     }
@@ -175,6 +187,15 @@ impl Lanes {
         for slot in &self.slots {
             slot.held().lane = None;
         }
+    }
+
+    fn make_room(&self) -> Option<Room> {
+        let most = self.most();
+        let take = |open| (open < most).then_some(open + 1);
+        let taken = self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.is_ok().then(|| Room(self.open.clone()))
     }
 
     /// Where a tenant's reads go: always the same way, so that what is prepared for it is there.
@@ -214,9 +235,13 @@ impl Slot {
                 Some(lane.clone())
             }
             _ => {
-                held.lane = None;
-                if !held.is_opening && held.rests_until.is_none_or(|until| until < now) {
-                    held.is_opening = true;
+                let ended = held.lane.take();
+                let may = !held.is_opening && held.rests_until.is_none_or(|until| until < now);
+                held.is_opening |= may;
+                // a runtime that ends drops what it is given, which asks for this
+                drop(held);
+                drop(ended);
+                if may {
                     open(server, at);
                 }
                 None
@@ -224,19 +249,22 @@ impl Slot {
         }
     }
 
-    /// Gives a lane up: nobody else comes, and those who are in it leave when they have waited long.
-    /// What runs in it then is cancelled.
-    fn give_up(&self, lane: &Arc<Lane>) {
-        lane.traffic().is_doubtful = true;
-        let mut held = self.held();
-        if held
-            .lane
-            .as_ref()
-            .is_some_and(|held| Arc::ptr_eq(held, lane))
-        {
-            held.lane = None;
-            held.rests_until = Some(Instant::now() + REST);
+    /// Gives a lane up: its connection is closed, what runs on it is cancelled, and those who are in it
+    /// go elsewhere. Whether that had not been done.
+    fn give_up(&self, lane: &Arc<Lane>) -> bool {
+        let is_first = !std::mem::replace(&mut lane.traffic().is_given_up, true);
+        if is_first {
+            let mut held = self.held();
+            let is_there = held.lane.as_ref().is_some_and(|one| Arc::ptr_eq(one, lane));
+            let gone = is_there.then(|| held.lane.take());
+            if is_there {
+                held.rests_until = Some(Instant::now() + REST);
+            }
+            drop(held);
+            drop(gone);
+            lane.cut();
         }
+        is_first
     }
 
     /// Notes that a statement took long.
@@ -257,6 +285,9 @@ impl Slot {
                 strikes.since = now;
             }
             strikes.count += count;
+            if strikes.count >= STRIKES {
+                strikes.since = now;
+            }
         }
     }
 }
@@ -269,11 +300,14 @@ fn open(server: &Arc<Server>, at: usize) {
         lane: None,
     };
     drop(tokio::spawn(async move {
+        let Some(room) = opening.server.lanes().make_room() else {
+            return;
+        };
         let Ok(conn) = opening.server.open_lane().await else {
             return;
         };
         opening.lane = Some(Arc::new(Lane {
-            conn: Some(conn),
+            conn: Some((conn, room)),
             tls: opening.server.tls(),
             traffic: Mutex::new(Traffic {
                 prepared: LruCache::new(MOST_OF_SCHEMAS),
@@ -281,9 +315,11 @@ fn open(server: &Arc<Server>, at: usize) {
                 next: 0,
                 answered: Instant::now(),
                 quickest: None,
-                is_doubtful: false,
+                is_preparing: false,
+                is_given_up: false,
             }),
         }));
+        drop(opening);
     }));
 }
 
@@ -303,7 +339,10 @@ impl Drop for Opening {
                 held.rests_until = Some(Instant::now() + REST);
             }
             // one that was closed meanwhile stays so
-            held.lane = self.lane.take().filter(|_| !self.server.is_closed());
+            let opened = self.lane.take().filter(|_| !self.server.is_closed());
+            let before = std::mem::replace(&mut held.lane, opened);
+            drop(held);
+            drop(before);
         }
     }
 }
@@ -313,14 +352,35 @@ impl Traffic {
         self.prepared.pop(&(scope.schema.clone(), sql.clone()));
     }
 
-    fn leave(&mut self, number: u64) {
+    /// When it became the turn of a read that began to wait then.
+    fn begun(&self, since: Instant) -> Instant {
+        self.answered.max(since)
+    }
+
+    /// Takes out a read whose answer came.
+    fn leave(&mut self, number: u64, now: Instant) {
+        self.answered = now;
         self.under_way.retain(|read| read.number != number);
     }
 }
 
 impl Lane {
     fn conn(&self) -> Option<&Conn> {
-        self.conn.as_deref()
+        self.conn.as_ref().map(|(conn, _)| &**conn)
+    }
+
+    /// Closes the connection, and cancels what runs on it. What was said after that is not run, as the
+    /// server finds nobody to answer.
+    fn cut(self: &Arc<Self>) {
+        if let (Some(conn), Ok(runtime)) = (self.conn(), Handle::try_current()) {
+            conn.hang_up();
+            let lane = self.clone();
+            drop(runtime.spawn(async move {
+                if let Some(conn) = lane.conn() {
+                    conn.cancel(lane.tls.clone()).await;
+                }
+            }));
+        }
     }
 
     /// The statement, if it is prepared. Where it could be it will be, for whoever comes later: nobody
@@ -333,27 +393,38 @@ impl Lane {
     ) -> Option<Prepared> {
         let key = (scope.schema.clone(), sql.clone());
         let mut traffic = self.traffic();
+        let is_preparing = traffic.is_preparing;
         match traffic.prepared.get(&key) {
             Some(Known::Prepared(prepared)) => return Some(prepared.clone()),
             Some(Known::Not | Known::Coming) => return None,
-            None if scope.is_schema() => {
+            // one at a time, as those who read wait for it
+            Some(Known::Once) if is_preparing => return None,
+            Some(Known::Once) => traffic.is_preparing = true,
+            None => {
                 traffic.prepared.put(key, Known::Once);
                 return None;
             }
-            Some(Known::Once) | None => traffic.prepared.put(key.clone(), Known::Coming),
-        };
+        }
+        traffic.prepared.put(key.clone(), Known::Coming);
         drop(traffic);
         let (lane, scope) = (self.clone(), scope.clone());
         let (sql, params) = (sql.clone(), params.to_vec());
         drop(tokio::spawn(async move {
-            if let (Ok(text), Some(conn)) = (super::prepared_text(&scope, &sql), lane.conn())
-                && let Ok(prepared) = complete(&scope, &conn.client, &text, &params).await
-            {
-                let known = prepared.map_or(Known::Not, Known::Prepared);
-                lane.traffic().prepared.put(key, known);
-            }
+            let known = lane.prepare(&scope, &sql, &params).await;
+            let mut traffic = lane.traffic();
+            traffic.is_preparing = false;
+            traffic.prepared.put(key, known);
         }));
         None
+    }
+
+    async fn prepare(&self, scope: &Scope, sql: &Arc<str>, params: &[Value]) -> Known {
+        let (Ok(text), Some(conn)) = (super::prepared_text(scope, sql), self.conn()) else {
+            return Known::Not;
+        };
+        let prepared = complete(scope, &conn.client, &text, params).await;
+        // an error is the connection's
+        prepared.ok().flatten().map_or(Known::Not, Known::Prepared)
     }
 
     /// Whether all that was said before is answered soon.
@@ -373,14 +444,10 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let is_doubtful = self.traffic().is_doubtful;
-        if let (Some(conn), Ok(runtime)) = (self.conn.take(), Handle::try_current()) {
-            let tls = self.tls.clone();
+        if let (Some((conn, room)), Ok(runtime)) = (self.conn.take(), Handle::try_current()) {
             drop(runtime.spawn(async move {
-                if is_doubtful {
-                    conn.cancel(tls).await;
-                }
                 drop(conn.close().await);
+                drop(room);
             }));
         }
     }
@@ -400,6 +467,8 @@ struct Place<'s> {
     account: &'s Account,
     number: u64,
     since: Instant,
+    /// Whether nobody was there before.
+    is_alone: bool,
     /// How long the quickest read took by then.
     quickest: Option<Duration>,
     end: End,
@@ -428,15 +497,22 @@ impl<'s> Place<'s> {
         let mut traffic = lane.traffic();
         let quickest = traffic.quickest;
         if let Some(first) = traffic.under_way.front() {
-            let begun = traffic.answered.max(first.since);
+            let running = since.duration_since(traffic.begun(first.since));
             let is_theirs = |read: &&Read| read.whose == whose;
+            // that of somebody who looks no more, and will not leave before others can come
+            if running > patience(quickest) {
+                drop(traffic);
+                slot.give_up(&lane);
+                return None;
+            }
             if traffic.under_way.len() >= DEPTH
                 || traffic.under_way.iter().filter(is_theirs).count() >= SHARE
-                || since.duration_since(begun) > quickest? + BRIEF
+                || running > quickest? + BRIEF
             {
                 return None;
             }
         }
+        let is_alone = traffic.under_way.is_empty();
         let number = traffic.next;
         traffic.next += 1;
         traffic.under_way.push_back(Read {
@@ -454,6 +530,7 @@ impl<'s> Place<'s> {
             account,
             number,
             since,
+            is_alone,
             quickest,
             end: End::Left,
         })
@@ -462,55 +539,55 @@ impl<'s> Place<'s> {
     /// Tells that the answer came; how long it took when it was its turn.
     fn answered(&mut self) -> Duration {
         self.end = End::Over;
-        let now = Instant::now();
         let mut traffic = self.lane.traffic();
-        let begun = traffic.answered.max(self.since);
-        let took = now.duration_since(begun);
-        traffic.answered = now;
-        traffic.quickest = Some(traffic.quickest.unwrap_or(took).min(took));
-        drop(traffic);
-        let waited = begun.duration_since(self.since);
-        self.account.add_time(Quantity::DbWaiting, waited);
-        self.account.add_time(Quantity::DbTime, took);
+        let took = traffic.begun(self.since).elapsed();
+        if self.is_alone {
+            traffic.quickest = Some(traffic.quickest.unwrap_or(took).min(took));
+        }
         took
     }
 
-    /// What everybody waits for in the lane is kept out from now on.
-    fn strike_first(&self) {
+    /// What everybody in the lane waits for, and whose it is.
+    fn first(&self) -> Option<(TenantId, Arc<str>)> {
         let traffic = self.lane.traffic();
         let first = traffic.under_way.front();
-        let first = first.map(|read| (read.whose, read.sql.clone()));
-        drop(traffic);
-        if let Some((whose, sql)) = first {
-            self.slot.strike(Some(whose), &sql, STRIKES);
-            self.slot.strike(None, &sql, 1);
-        }
+        first.map(|read| (read.whose, read.sql.clone()))
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if !matches!(self.end, End::Over) {
-            let took = self.since.elapsed();
-            self.account.add_time(Quantity::DbTime, took);
+        let now = Instant::now();
+        let mut traffic = self.lane.traffic();
+        let begun = traffic.begun(self.since);
+        let first = traffic.under_way.front().map(|read| read.number);
+        let is_over = matches!(self.end, End::Over);
+        if is_over {
+            traffic.leave(self.number, now);
         }
-        if let (End::Left, Ok(runtime)) = (&self.end, Handle::try_current()) {
-            let (server, at) = (self.server.clone(), self.at);
-            let (lane, number) = (self.lane.clone(), self.number);
-            drop(runtime.spawn(async move {
-                if !lane.catches_up().await
-                    && let Some(slot) = server.lanes().slots.get(at)
-                {
-                    slot.give_up(&lane);
-                }
-                lane.traffic().leave(number);
-            }));
-            return;
+        drop(traffic);
+        // of whoever leaves, only the first has had the server work
+        let (waited, worked) = match is_over || first == Some(self.number) {
+            true => (begun.duration_since(self.since), now.duration_since(begun)),
+            false => (now.duration_since(self.since), Duration::ZERO),
+        };
+        self.account.add_time(Quantity::DbWaiting, waited);
+        self.account.add_time(Quantity::DbTime, worked);
+        match (&self.end, Handle::try_current()) {
+            (End::Over, _) => {}
+            (End::Left, Ok(runtime)) => {
+                let (server, at) = (self.server.clone(), self.at);
+                let (lane, number) = (self.lane.clone(), self.number);
+                drop(runtime.spawn(async move {
+                    if lane.catches_up().await {
+                        lane.traffic().leave(number, Instant::now());
+                    } else if let Some(slot) = server.lanes().slots.get(at) {
+                        slot.give_up(&lane);
+                    }
+                }));
+            }
+            _ => drop(self.slot.give_up(&self.lane)),
         }
-        if !matches!(self.end, End::Over) {
-            self.slot.give_up(&self.lane);
-        }
-        self.lane.traffic().leave(self.number);
     }
 }
 
@@ -560,8 +637,15 @@ pub(super) async fn fetch<T: FromRow>(
             None
         }
         Err(_) => {
-            place.strike_first();
             place.end = End::GivenUp;
+            let first = place.first();
+            // those who come after leave because of the same
+            if slot.give_up(&lane)
+                && let Some((whose, sql)) = first
+            {
+                slot.strike(Some(whose), &sql, STRIKES);
+                slot.strike(None, &sql, 1);
+            }
             None
         }
     }

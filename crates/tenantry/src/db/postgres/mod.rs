@@ -480,21 +480,14 @@ async fn complete(
         };
         (text, Needs::Nothing)
     } else if let Some(tenant) = &scope.tenant {
-        let Some(read) = rewrite::entering(text, params.len() + 1) else {
+        let Some((text, tables)) = rewrite::entering(text, params.len() + 1) else {
             return Ok(None);
         };
-        if !are_tables(client, &read.tables()).await? {
+        if !are_tables(client, &tables).await? {
             return Ok(None);
         }
-        // for the columns' names
-        let plain = match client.prepare(text).await {
-            Ok(plain) => plain,
-            Err(error) if error.as_db_error().is_some() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
         params.push(tenant.clone());
-        let names = plain.columns().iter().map(|column| column.name());
-        (read.text(names), Needs::Tenant)
+        (text, Needs::Tenant)
     } else {
         return Ok(None);
     };
@@ -513,7 +506,7 @@ async fn complete(
 
 /// Whether all of these are plain tables: what a view reads might be read before the scope is
 /// entered, and partitions be left out before it is.
-async fn are_tables(client: &Client, names: &[&str]) -> Result<bool, Failure> {
+async fn are_tables(client: &Client, names: &[String]) -> Result<bool, Failure> {
     let row = client
         .query_one(
             "SELECT count(*) FROM pg_catalog.pg_class

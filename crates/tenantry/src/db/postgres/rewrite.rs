@@ -45,16 +45,17 @@ pub(super) fn for_schema(sql: &str, schema: &str) -> Option<String> {
     Some(text)
 }
 
-/// A plain read of shared tables that can enter the scope by itself.
-pub(super) struct Entering<'s> {
-    sql: &'s str,
-    tables: Vec<Table>,
-    parameter: usize,
-}
+/// What the read of one tenant's rows is called within the statement that enters the scope.
+const ENTERED: &str = "tenantry_entered";
 
-/// Looks whether a plain read of shared tables can enter the scope by itself, with the tenant's id as
-/// the parameter of that number. `None` where that would not be certain to be the same.
-pub(super) fn entering(sql: &str, parameter: usize) -> Option<Entering<'_>> {
+/// Lets a plain read of shared tables enter the scope by itself, with the tenant's id as the
+/// parameter of that number; and the names of its tables. `None` where that would not be certain to
+/// be the same.
+///
+/// The lateral reference makes PostgreSQL set the scope before it reads a table, and each table is
+/// asked for that tenant's rows besides, so that none is read before. The policies stay on, and the
+/// setting ends with the statement.
+pub(super) fn entering(sql: &str, parameter: usize) -> Option<(String, Vec<String>)> {
     let tables = tables_of_plain_read(sql)?;
     // a parameter that was forgotten must not become the tenant's id
     if tokens(sql).ok()?.iter().any(|(token, end)| {
@@ -62,56 +63,31 @@ pub(super) fn entering(sql: &str, parameter: usize) -> Option<Entering<'_>> {
     }) {
         return None;
     }
-    Some(Entering {
-        sql,
-        tables,
-        parameter,
-    })
-}
-
-impl Entering<'_> {
-    /// The names of its tables, each once.
-    pub(super) fn tables(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.tables.iter().map(|table| &*table.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// The statement, where those are the names of the answer's columns.
-    ///
-    /// What is put before the answer has no row, and sets the scope when it is asked for one, which
-    /// is before a table is read: PostgreSQL asks the parts of `UNION ALL` in their order. Each table
-    /// is asked for that tenant's rows besides. The policies stay on, so that in any other order the
-    /// answer would be empty; and the setting ends with the statement.
-    pub(super) fn text<'c>(&self, columns: impl Iterator<Item = &'c str>) -> String {
-        let Self { sql, parameter, .. } = self;
-        let nothing: Vec<String> = columns
-            .map(|name| format!("NULL AS {}", quoted(name)))
-            .collect();
-        let mut text = format!(
-            "SELECT {} WHERE pg_catalog.set_config('tenantry.tenant', ${parameter}::uuid::text, true) IS NULL \
-             UNION ALL (",
-            nothing.join(", ")
-        );
-        let mut copied = 0;
-        for table in &self.tables {
-            let name = &sql[table.start..table.end];
-            text.push_str(&sql[copied..table.start]);
-            text.push_str(&format!(
-                "(SELECT * FROM {name} WHERE {TENANT_COLUMN} = ${parameter})"
-            ));
-            if !table.has_alias {
-                text.push(' ');
-                text.push_str(name);
-            }
-            copied = table.end;
+    let mut text = format!(
+        "SELECT tenantry_read.* FROM \
+         (SELECT pg_catalog.set_config('tenantry.tenant', ${parameter}, true)::uuid AS {ENTERED}_id OFFSET 0) \
+         {ENTERED} CROSS JOIN LATERAL (SELECT * FROM ("
+    );
+    let mut copied = 0;
+    for table in &tables {
+        let name = &sql[table.start..table.end];
+        text.push_str(&sql[copied..table.start]);
+        text.push_str(&format!(
+            "(SELECT * FROM {name} WHERE {TENANT_COLUMN} = {ENTERED}_id)"
+        ));
+        if !table.has_alias {
+            text.push(' ');
+            text.push_str(name);
         }
-        text.push_str(&sql[copied..]);
-        // a comment may be the last of it
-        text.push_str("\n)");
-        text
+        copied = table.end;
     }
+    text.push_str(&sql[copied..]);
+    // a comment may be the last of it
+    text.push_str("\n) tenantry_said OFFSET 0) tenantry_read");
+    let mut names: Vec<String> = tables.into_iter().map(|table| table.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    Some((text, names))
 }
 
 /// The number that ends before that byte.
@@ -310,15 +286,15 @@ mod tests {
 
     #[test]
     fn plain_reads_enter_the_scope_by_themselves() {
-        let sql = "SELECT a.b FROM a JOIN c x ON x.b = a.b -- d";
-        let read = entering(sql, 3).unwrap();
-        assert_eq!(read.tables(), ["a", "c"]);
+        let (text, tables) = entering("SELECT a.b FROM a JOIN c x ON x.b = a.b -- d", 3).unwrap();
+        assert_eq!(tables, ["a", "c"]);
         assert_eq!(
-            read.text(["b", "?column?"].into_iter()),
-            "SELECT NULL AS \"b\", NULL AS \"?column?\" \
-             WHERE pg_catalog.set_config('tenantry.tenant', $3::uuid::text, true) IS NULL UNION ALL (\
-             SELECT a.b FROM (SELECT * FROM a WHERE tenant_id = $3) a JOIN \
-             (SELECT * FROM c WHERE tenant_id = $3) x ON x.b = a.b -- d\n)"
+            text,
+            "SELECT tenantry_read.* FROM (SELECT pg_catalog.set_config('tenantry.tenant', $3, \
+             true)::uuid AS tenantry_entered_id OFFSET 0) tenantry_entered CROSS JOIN LATERAL (SELECT * FROM (\
+             SELECT a.b FROM (SELECT * FROM a WHERE tenant_id = tenantry_entered_id) a JOIN \
+             (SELECT * FROM c WHERE tenant_id = tenantry_entered_id) x ON x.b = a.b -- d\n\
+             ) tenantry_said OFFSET 0) tenantry_read"
         );
         assert!(entering("SELECT a FROM b WHERE c = $1", 2).is_some());
         assert!(entering("SELECT a FROM b WHERE c = $1", 1).is_none());
@@ -352,7 +328,7 @@ mod tests {
             "no SQL",
         ] {
             assert_eq!(for_schema(sql, "t"), None, "{sql}");
-            assert!(entering(sql, 1).is_none(), "{sql}");
+            assert_eq!(entering(sql, 1), None, "{sql}");
         }
     }
 

@@ -67,7 +67,7 @@ impl Scope {
         Self {
             shared: true,
             whose: Some(id),
-            tenant: Some(Value::Uuid(*id.as_uuid())),
+            tenant: Some(Value::Text(id.to_string())),
             ..Self::new(server, server.home(), begin)
         }
     }

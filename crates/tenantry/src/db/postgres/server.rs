@@ -412,8 +412,9 @@ impl Server {
     async fn make_room(&self) -> Room {
         let oldest = {
             let mut pool = self.pool();
-            // Every other open connection is on loan, so has a turn. The caller has one too: if
-            // all room is taken, some of it is an idle connection's.
+            // Every other open connection is a lane, for which there is room besides, or on loan, so
+            // has a turn. The caller has one too: if all room is taken, some of it is an idle
+            // connection's.
             if self.count_open() < self.options.most_connections.get() || pool.idle.is_empty() {
                 self.open.fetch_add(1, Ordering::Relaxed);
                 return Room(self.open.clone());
@@ -525,6 +526,11 @@ impl Pool {
 }
 
 impl Conn {
+    /// Closes it without a word.
+    pub(super) fn hang_up(&self) {
+        self.task.abort();
+    }
+
     /// Cancels what is said on it.
     pub(super) async fn cancel(&self, tls: MakeRustlsConnect) {
         // one that cannot be reached has ended, or will
