@@ -10,7 +10,7 @@
 //! there. That is no harm, since all of it only reads.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -27,6 +27,7 @@ use super::{
     Answer, How, Scope, complete,
     server::{Conn, Server},
     statements::{MOST_OF_SCHEMAS, Prepared},
+    struck::Struck,
 };
 use crate::{
     db::{
@@ -54,15 +55,6 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How long a lane's first read may take.
 const AT_FIRST: Duration = Duration::from_millis(200);
-
-/// How long a statement that was none so often, within the time that follows, stays out. Not for long, as
-/// everything takes long where the machine has too much to do, and that is when lanes help most.
-const BAN: Duration = Duration::from_secs(10);
-const STRIKES: u32 = 3;
-const WITHIN: Duration = Duration::from_secs(10);
-
-/// How many statements it is remembered of.
-const MOST_STRUCK: usize = 1024;
 
 /// How long no lane is opened in place of one that was given up.
 const REST: Duration = Duration::from_secs(1);
@@ -98,23 +90,7 @@ struct Held {
     rests_until: Option<Instant>,
     /// Statements that took long for a tenant, and those for which others had to leave, whosever they
     /// were.
-    struck: HashMap<(Option<TenantId>, Arc<str>), Strikes>,
-}
-
-/// How often a statement took long, since when: the first time, or when it was once too often.
-struct Strikes {
-    count: u32,
-    since: Instant,
-}
-
-impl Strikes {
-    fn is_out(&self, now: Instant) -> bool {
-        self.count >= STRIKES && now.duration_since(self.since) < BAN
-    }
-
-    fn count_for(&self, now: Instant) -> bool {
-        self.is_out(now) || now.duration_since(self.since) < WITHIN
-    }
+    struck: Struck,
 }
 
 struct Lane {
@@ -221,14 +197,8 @@ impl Slot {
     ) -> Option<Arc<Lane>> {
         let now = Instant::now();
         let mut held = self.held();
-        if !held.struck.is_empty() {
-            let is_out = |whose| {
-                let strikes = held.struck.get(&(whose, sql.clone()));
-                strikes.is_some_and(|strikes| strikes.is_out(now))
-            };
-            if is_out(Some(whose)) || is_out(None) {
-                return None;
-            }
+        if held.struck.is_out(whose, sql, now) {
+            return None;
         }
         match &held.lane {
             Some(lane) if lane.conn().is_some_and(|conn| server.is_good(conn, now)) => {
@@ -265,30 +235,6 @@ impl Slot {
             lane.cut();
         }
         is_first
-    }
-
-    /// Notes that a statement took long.
-    fn strike(&self, whose: Option<TenantId>, sql: &Arc<str>, count: u32) {
-        let now = Instant::now();
-        let struck = &mut self.held().struck;
-        if struck.len() >= MOST_STRUCK {
-            struck.retain(|_, strikes| strikes.count_for(now));
-        }
-        if struck.len() < MOST_STRUCK {
-            let new = Strikes {
-                count: 0,
-                since: now,
-            };
-            let strikes = struck.entry((whose, sql.clone())).or_insert(new);
-            if !strikes.count_for(now) {
-                strikes.count = 0;
-                strikes.since = now;
-            }
-            strikes.count += count;
-            if strikes.count >= STRIKES {
-                strikes.since = now;
-            }
-        }
     }
 }
 
@@ -625,7 +571,7 @@ pub(super) async fn fetch<T: FromRow>(
                 .answered
                 .fetch_add(1, Ordering::Relaxed);
             if quickest.is_some_and(|quickest| took > quickest + BRIEF) {
-                slot.strike(Some(whose), sql, 1);
+                slot.held().struck.once(Some(whose), sql, Instant::now());
             }
             Some(answer)
         }
@@ -643,8 +589,10 @@ pub(super) async fn fetch<T: FromRow>(
             if slot.give_up(&lane)
                 && let Some((whose, sql)) = first
             {
-                slot.strike(Some(whose), &sql, STRIKES);
-                slot.strike(None, &sql, 1);
+                let now = Instant::now();
+                let struck = &mut slot.held().struck;
+                struck.out(whose, &sql, now);
+                struck.once(None, &sql, now);
             }
             None
         }

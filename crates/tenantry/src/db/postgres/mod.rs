@@ -14,6 +14,7 @@ pub(crate) mod scope;
 pub(crate) mod server;
 mod statements;
 mod stream;
+mod struck;
 mod tls;
 mod turns;
 mod value;
