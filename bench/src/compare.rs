@@ -55,6 +55,10 @@ impl Contender {
         }
     }
 
+    pub(crate) fn tenants(&self) -> usize {
+        self.script.tenants()
+    }
+
     /// Makes what the peer serves, and starts it.
     async fn of_peer(
         cluster: &Cluster,
@@ -147,36 +151,33 @@ pub(crate) async fn rounds(
     postmaster: Option<u32>,
     plan: &Plan,
     visits: usize,
-    tenants: usize,
     contenders: &mut [Contender],
 ) -> Result<(), Error> {
-    let load = Load {
-        road: plan.road,
-        chooser: Arc::new(Chooser::new(plan.choice, tenants)),
-        connections: plan.connections,
-        time: plan.window(),
-        requests: u64::MAX,
-    };
-    // of all, and nothing is added yet
-    let visit = Load {
-        road: Road::List,
-        chooser: Arc::new(Chooser::new(Choice::Uniform, tenants)),
-        connections: plan.connections,
-        time: LONGEST_VISIT,
-        requests: (tenants * visits) as u64,
-    };
     for contender in &*contenders {
-        say(format_args!(
-            "visiting {tenants} tenants: {}",
-            contender.name
-        ));
+        let (name, tenants) = (&contender.name, contender.tenants());
+        say(format_args!("visiting {tenants} tenants: {name}"));
+        // all of them, and nothing is added yet
+        let visit = Load {
+            road: Road::List,
+            chooser: Arc::new(Chooser::new(Choice::Uniform, tenants)),
+            connections: plan.connections,
+            time: LONGEST_VISIT,
+            requests: (tenants * visits) as u64,
+        };
         driver::ask(contender.server.address, &contender.script, &visit)
             .await
-            .map_err(Error::asking(&contender.name))?;
+            .map_err(Error::asking(name))?;
     }
     for round in 1..=plan.rounds {
         say(format_args!("round {round} of {}", plan.rounds));
         for contender in &mut *contenders {
+            let load = Load {
+                road: plan.road,
+                chooser: Arc::new(Chooser::new(plan.choice, contender.tenants())),
+                connections: plan.connections,
+                time: plan.window(),
+                requests: u64::MAX,
+            };
             let window = measure(postmaster, contender, &load).await?;
             contender.windows.push(window);
         }
@@ -219,7 +220,7 @@ pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, tenants: usize) -> R
     for peer in &peers {
         contenders.push(Contender::of_peer(cluster, peer, tenants, on.pool).await?);
     }
-    rounds(postmaster, plan, on.pool * VISITS, tenants, &mut contenders).await?;
+    rounds(postmaster, plan, on.pool * VISITS, &mut contenders).await?;
     report.comparison(&format!("{tenants} tenants"), &contenders)?;
     drop(contenders);
 
@@ -227,6 +228,7 @@ pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, tenants: usize) -> R
         return Ok(());
     }
     let each = on.pool * databases;
+    let script = Script::new(databases, Dialect::default());
     let mut contenders = vec![
         Contender::start("limit", plain, Way::Limit, on.pool, &script)?,
         Contender::start(
@@ -244,14 +246,7 @@ pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, tenants: usize) -> R
             &script,
         )?,
     ];
-    rounds(
-        postmaster,
-        plan,
-        on.pool * VISITS,
-        databases,
-        &mut contenders,
-    )
-    .await?;
+    rounds(postmaster, plan, on.pool * VISITS, &mut contenders).await?;
     report.comparison(
         &format!("{databases} tenants with databases of their own"),
         &contenders,

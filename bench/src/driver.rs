@@ -56,6 +56,11 @@ impl Script {
         Arc::new(Self { lists, dialect })
     }
 
+    /// How many tenants there are.
+    pub(crate) fn tenants(&self) -> usize {
+        self.lists.len()
+    }
+
     /// A product that is added to the tenant's, and comes back as it is there.
     fn addition(&self, tenant: usize) -> Exchange {
         let code = data::code(tenant);

@@ -3,7 +3,6 @@
 use std::{
     fs,
     num::NonZeroUsize,
-    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -55,7 +54,8 @@ pub(crate) fn config(data: &Path, open: usize) -> Config {
         .tenant_migrations(data::migrations())
 }
 
-pub(crate) async fn run(files: OnFiles) -> Result<(), Error> {
+pub(crate) async fn run(mut files: OnFiles) -> Result<(), Error> {
+    files.plan.in_order();
     let mut folder = tempfile::Builder::new();
     folder.prefix("tenantry-bench-");
     let doing = Error::io("making a folder for the files");
@@ -64,8 +64,6 @@ pub(crate) async fn run(files: OnFiles) -> Result<(), Error> {
         None => folder.tempdir(),
     };
     let folder = folder.map_err(&doing)?;
-    let (plain, tenancy) = (folder.path().join("plain"), folder.path().join("tenancy"));
-    fs::create_dir(&plain).map_err(&doing)?;
 
     let plan = &files.plan;
     let mut report = Report::new(plan)?;
@@ -80,15 +78,16 @@ pub(crate) async fn run(files: OnFiles) -> Result<(), Error> {
     let mut facts = report::facts(plan, &sqlite, &open, &[]);
     facts.extend(peer.iter().map(InstalledOnFiles::fact));
     report.facts(&facts)?;
-    let mut made = 0;
+    let mut contenders = Vec::new();
     for &tenants in &plan.tenants {
-        say(format_args!("making tenants until there are {tenants}"));
-        make_by_hand(&plain, made..tenants)?;
-        make(&tenancy, made..tenants).await?;
-        made = made.max(tenants);
+        say(format_args!("making {tenants} tenants"));
+        let [plain, tenancy] =
+            ["plain", "tenancy"].map(|name| folder.path().join(format!("{name}-{tenants}")));
+        fs::create_dir(&plain).map_err(&doing)?;
+        make_by_hand(&plain, tenants)?;
+        make(&tenancy, tenants).await?;
         let open = files.open.unwrap_or(tenants);
         let script = Script::new(tenants, Dialect::default());
-        let mut contenders = Vec::new();
         for (name, way, folder) in [
             ("by hand", Way::Files, &plain),
             ("tenantry", Way::TenancyFiles, &tenancy),
@@ -105,14 +104,20 @@ pub(crate) async fn run(files: OnFiles) -> Result<(), Error> {
             let server = Server::of_peer_on_files(peer, &plain, open).await?;
             contenders.push(Contender::new(peer.name(), server, &script));
         }
-        rounds(None, plan, VISITS, tenants, &mut contenders).await?;
-        report.comparison(&format!("{tenants} tenants with a file each"), &contenders)?;
     }
-    Ok(())
+    rounds(None, plan, VISITS, &mut contenders).await?;
+    for same in contenders.chunk_by(|one, other| one.tenants() == other.tenants()) {
+        let tenants = same.first().map_or(0, Contender::tenants);
+        report.comparison(&format!("{tenants} tenants with a file each"), same)?;
+    }
+    match plan.tenants.len() {
+        0 | 1 => Ok(()),
+        _ => report.add(&report::growth(&contenders, &[])),
+    }
 }
 
-fn make_by_hand(folder: &Path, tenants: Range<usize>) -> Result<(), Error> {
-    for tenant in tenants {
+fn make_by_hand(folder: &Path, tenants: usize) -> Result<(), Error> {
+    for tenant in 0..tenants {
         let mut file = by_hand::open(&by_hand::path(folder, &data::code(tenant)))?;
         let transaction = file.transaction()?;
         transaction.execute_batch(IN_FILE)?;
@@ -124,9 +129,9 @@ fn make_by_hand(folder: &Path, tenants: Range<usize>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn make(data: &Path, tenants: Range<usize>) -> Result<(), Error> {
+async fn make(data: &Path, tenants: usize) -> Result<(), Error> {
     let tenancy = Tenancy::set_up(config(data, MADE_AT_ONCE)).await?;
-    let making = tenants.map(|tenant| {
+    let making = (0..tenants).map(|tenant| {
         let tenancy = tenancy.clone();
         async move {
             let code = data::code(tenant);

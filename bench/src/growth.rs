@@ -1,6 +1,7 @@
-//! What becomes of it as tenants grow in number.
+//! What becomes of it as tenants grow in number. All numbers of them are there from the beginning and
+//! are measured in turns, so that what the machine does meets few tenants and many alike.
 
-use tenantry::tenant::Isolation;
+use std::iter;
 
 use crate::{
     Error, OnPostgres,
@@ -15,55 +16,39 @@ use crate::{
 
 pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, steps: &[usize]) -> Result<(), Error> {
     let mut report = Report::new(&on.plan)?;
-    let mut places = [
-        Place::new(cluster, "plain", Kind::Plain).await?,
-        Place::new(cluster, "rows", Kind::Tenancy(Isolation::Rows)).await?,
-        Place::new(cluster, "schema", Kind::Tenancy(Isolation::Schema)).await?,
-    ];
-    let names = ["limit", "rows", "schema"];
-    let mut table = Vec::new();
+    report.add(&compare::facts(cluster, on).await?)?;
+    let (mut places, mut contenders) = (Vec::new(), Vec::new());
     for &tenants in steps {
-        for (place, name) in places.iter_mut().zip(names) {
-            say(format_args!(
-                "making tenants until there are {tenants}: {name}"
-            ));
-            place.fill(cluster, tenants).await?;
-        }
         let script = Script::new(tenants, Dialect::default());
-        let mut contenders = Vec::new();
-        for (place, name) in places.iter().zip(names) {
-            let way = if name == "limit" {
-                Way::Limit
-            } else {
-                Way::Tenancy
-            };
-            contenders.push(Contender::start(name, place, way, on.pool, &script)?);
-        }
-        let visits = on.pool * compare::VISITS;
-        let postmaster = Some(cluster.postmaster());
-        rounds(postmaster, &on.plan, visits, tenants, &mut contenders).await?;
-        for (place, contender) in places.iter().zip(contenders) {
-            let backends = backends(cluster, place).await?;
-            table.push(Step {
-                tenants,
-                contender,
-                backends,
-            });
+        let limit = ("limit", Kind::Plain, Way::Limit);
+        let ours = on.isolation.iter().map(|isolation| {
+            let kind = Kind::Tenancy(*isolation);
+            (isolation.as_str(), kind, Way::Tenancy)
+        });
+        for (name, kind, way) in iter::once(limit).chain(ours) {
+            say(format_args!("making {tenants} tenants: {name}"));
+            let mut place = Place::new(cluster, format!("{name}_{tenants}"), kind).await?;
+            place.fill(cluster, tenants).await?;
+            contenders.push(Contender::start(name, &place, way, on.pool, &script)?);
+            places.push(place);
         }
     }
-    report.add(&compare::facts(cluster, on).await?)?;
-    report.add(&report::growth(&table))
+    let visits = on.pool * compare::VISITS;
+    rounds(
+        Some(cluster.postmaster()),
+        &on.plan,
+        visits,
+        &mut contenders,
+    )
+    .await?;
+    let mut backends = Vec::new();
+    for place in &places {
+        backends.push(memory_of_backends(cluster, place).await?);
+    }
+    report.add(&report::growth(&contenders, &backends))
 }
 
-/// One way of serving, among so many tenants.
-pub(crate) struct Step {
-    pub(crate) tenants: usize,
-    pub(crate) contender: Contender,
-    /// The memory of each backend.
-    pub(crate) backends: Vec<Memory>,
-}
-
-async fn backends(cluster: &Cluster, place: &Place) -> Result<Vec<Memory>, Error> {
+async fn memory_of_backends(cluster: &Cluster, place: &Place) -> Result<Vec<Memory>, Error> {
     let rows = cluster
         .client("postgres")
         .await?

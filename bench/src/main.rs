@@ -32,6 +32,7 @@ mod workload;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use tenantry::tenant::Isolation;
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
@@ -94,7 +95,7 @@ enum Command {
 /// What is asked, and for how long.
 #[derive(Args)]
 struct Plan {
-    /// How many tenants there are; several numbers are measured one after the other
+    /// How many tenants there are; several numbers are measured in turns
     #[arg(long, value_delimiter = ',', default_value = "1000")]
     tenants: Vec<usize>,
     /// What is asked
@@ -128,6 +129,9 @@ struct OnPostgres {
     /// How many tenants there are with a database of their own
     #[arg(long, default_value_t = 8)]
     databases: usize,
+    /// How tenants are kept apart that grow in number, where several numbers are measured
+    #[arg(long, value_delimiter = ',', default_value = "rows,schema")]
+    isolation: Vec<Isolation>,
     /// How many connections each way may have to the database
     #[arg(long, default_value_t = 16)]
     pool: usize,
@@ -145,6 +149,12 @@ struct OnPostgres {
 impl Plan {
     fn window(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
+    }
+
+    /// Has each number of tenants once, the fewest first.
+    fn in_order(&mut self) {
+        self.tenants.sort_unstable();
+        self.tenants.dedup();
     }
 }
 
@@ -283,7 +293,7 @@ async fn on_a_cluster(mut on: OnPostgres) -> Result<(), Error> {
         on.set.insert(0, format!("max_connections={connections}"));
     }
     let cluster = Cluster::start(on.programs.as_deref(), &on.set).await?;
-    on.plan.tenants.sort_unstable();
+    on.plan.in_order();
     match on.plan.tenants.as_slice() {
         [tenants] => compare::run(&cluster, &on, *tenants).await,
         several => growth::run(&cluster, &on, several).await,

@@ -13,8 +13,8 @@ use clap::ValueEnum;
 use crate::{
     Error, Plan,
     compare::{Contender, Window},
-    growth::Step,
     plot::{self, Bar, Chart},
+    process::Memory,
     workload::{Choice, Road},
 };
 
@@ -172,39 +172,41 @@ fn comparison(title: &str, contenders: &[Contender]) -> String {
     let Some(limit) = contenders.first() else {
         return String::new();
     };
-    let mut text = format!(
-        "\n**{title}**\n\n\
-         | | requests/s | of limit (least–most) | CPU of server, µs | CPU of PostgreSQL, µs | CPU of both, to limit | memory of server, MiB | p50, ms | p99, ms |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|\n"
-    );
-    for contender in contenders {
+    let on_server = uses_postgres(contenders);
+    let cells = contenders.iter().map(|contender| {
         let ratios = pairs(contender, limit, |window, limit| {
             window.per_second() / limit.per_second()
         });
         let cpu = pairs(contender, limit, |window, limit| both(window) / both(limit));
         let (least, most) = range(&ratios);
-        let _ = writeln!(
-            text,
-            "| {} | {:.0} | {:.2} ({least:.2}–{most:.2}) | {:.0} | {:.0} | {:.2} | {:.0} | {:.2} | {:.2} |",
-            contender.name,
-            of(contender, Window::per_second),
-            median(&ratios),
-            of(contender, |window| window.each(window.server)),
-            of(contender, |window| window.each(window.postgres)),
-            median(&cpu),
-            of(contender, |window| window.memory as f64 / 1024.0),
-            of(contender, |window| window
-                .answers
-                .percentile(50)
-                .as_secs_f64()
-                * 1e3),
-            of(contender, |window| window
-                .answers
-                .percentile(99)
-                .as_secs_f64()
-                * 1e3),
-        );
-    }
+        let (rate, ratio) = (of(contender, Window::per_second), median(&ratios));
+        let percentile = |percent| {
+            let percentile = |window: &Window| window.answers.percentile(percent);
+            of(contender, |window| percentile(window).as_secs_f64() * 1e3)
+        };
+        let to_limit = match on_server {
+            true => "CPU of both, to limit",
+            false => "CPU, to limit",
+        };
+        vec![
+            Some(("", contender.name.clone())),
+            Some(("requests/s", format!("{rate:.0}"))),
+            Some((
+                "of limit (least–most)",
+                format!("{ratio:.2} ({least:.2}–{most:.2})"),
+            )),
+            Some(("CPU of server, µs", format!("{:.0}", of(contender, server)))),
+            on_server.then(|| (OF_POSTGRES, format!("{:.0}", of(contender, postgres)))),
+            Some((to_limit, format!("{:.2}", median(&cpu)))),
+            Some((
+                "memory of server, MiB",
+                format!("{:.0}", of(contender, mib)),
+            )),
+            Some(("p50, ms", format!("{:.2}", percentile(50)))),
+            Some(("p99, ms", format!("{:.2}", percentile(99)))),
+        ]
+    });
+    let mut text = format!("\n**{title}**\n\n{}", table(cells));
     let asking = of(limit, |window| window.each(window.driver));
     let _ = writeln!(
         text,
@@ -214,6 +216,43 @@ fn comparison(title: &str, contenders: &[Contender]) -> String {
     text
 }
 
+fn uses_postgres(contenders: &[Contender]) -> bool {
+    let mut windows = contenders.iter().flat_map(|contender| &contender.windows);
+    windows.any(|window| !window.postgres.is_zero())
+}
+
+/// What stands in a line of a table, each with the name of its column; and nothing where there is no
+/// such column.
+type Line<'n> = Vec<Option<(&'n str, String)>>;
+
+/// A table, of which the first column is text and the others are numbers.
+fn table<'n>(lines: impl Iterator<Item = Line<'n>>) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let (names, cells): (Vec<&str>, Vec<String>) = line.into_iter().flatten().unzip();
+        if text.is_empty() {
+            let below = "--:|".repeat(names.len().saturating_sub(1));
+            let _ = writeln!(text, "| {} |\n|---|{below}", names.join(" | "));
+        }
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    text
+}
+
+const OF_POSTGRES: &str = "CPU of PostgreSQL, µs";
+
+fn server(window: &Window) -> f64 {
+    window.each(window.server)
+}
+
+fn postgres(window: &Window) -> f64 {
+    window.each(window.postgres)
+}
+
+fn mib(window: &Window) -> f64 {
+    window.memory as f64 / 1024.0
+}
+
 fn chart(title: &str, contenders: &[Contender]) -> Chart {
     let bar = |contender: &Contender| {
         let rates: Vec<f64> = contender.windows.iter().map(Window::per_second).collect();
@@ -221,8 +260,8 @@ fn chart(title: &str, contenders: &[Contender]) -> Chart {
             name: contender.name.clone(),
             rate: median(&rates),
             range: range(&rates),
-            server: of(contender, |window| window.each(window.server)),
-            postgres: of(contender, |window| window.each(window.postgres)),
+            server: of(contender, server),
+            postgres: of(contender, postgres),
         }
     };
     Chart {
@@ -244,45 +283,55 @@ fn quiet(contenders: &[Contender]) -> String {
     )
 }
 
-pub(crate) fn growth(steps: &[Step]) -> String {
-    let mut text = String::from(
-        "\n| tenants | | requests/s | CPU of server, µs | CPU of PostgreSQL, µs | a backend's own memory, MiB (most) | its proportional, MiB | its resident, MiB |\n\
-         |--:|---|--:|--:|--:|--:|--:|--:|\n",
-    );
-    for step in steps {
-        let mib = |kib: u64| kib as f64 / 1024.0;
-        let mean = |what: fn(&crate::process::Memory) -> u64| {
-            mib(step.backends.iter().map(what).sum::<u64>()) / step.backends.len().max(1) as f64
-        };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {:.0} | {:.0} | {:.0} | {:.1} ({:.1}) | {:.1} | {:.1} |",
-            step.tenants,
-            step.contender.name,
-            of(&step.contender, Window::per_second),
-            of(&step.contender, |window| window.each(window.server)),
-            of(&step.contender, |window| window.each(window.postgres)),
-            mean(|memory| memory.own),
-            mib(step
-                .backends
-                .iter()
-                .map(|memory| memory.own)
-                .max()
-                .unwrap_or(0)),
-            mean(|memory| memory.proportional),
-            mean(|memory| memory.resident),
-        );
-    }
-    for step in steps {
-        let one = std::slice::from_ref(&step.contender);
-        say(format_args!(
-            "{} {}: {}",
-            step.tenants,
-            step.contender.name,
-            quiet(one)
-        ));
-    }
-    text
+/// The same ways among ever more tenants, each held against itself among the fewest. The backends'
+/// memory is in the order of the contenders, where there are any.
+pub(crate) fn growth(contenders: &[Contender], backends: &[Vec<Memory>]) -> String {
+    let on_server = uses_postgres(contenders);
+    let fewest = contenders.first().map_or(0, Contender::tenants);
+    let to_fewest = format!("CPU, to {fewest} tenants (least–most)");
+    let cells = contenders.iter().enumerate().map(|(number, contender)| {
+        let mut same = contenders.iter().filter(|one| one.name == contender.name);
+        let cpu = same.next().map_or_else(Vec::new, |least| {
+            pairs(contender, least, |window, least| both(window) / both(least))
+        });
+        let (least, most) = range(&cpu);
+        let backends: &[Memory] = backends.get(number).map_or(&[], Vec::as_slice);
+        let kib = |of: fn(&Memory) -> u64| backends.iter().map(of);
+        let most_own = kib(|memory| memory.own).max().unwrap_or(0) as f64 / 1024.0;
+        let mean = |of| kib(of).sum::<u64>() as f64 / backends.len().max(1) as f64 / 1024.0;
+        let rate = of(contender, Window::per_second);
+        vec![
+            Some(("", contender.name.clone())),
+            Some(("tenants", contender.tenants().to_string())),
+            Some(("requests/s", format!("{rate:.0}"))),
+            Some(("CPU of server, µs", format!("{:.0}", of(contender, server)))),
+            on_server.then(|| (OF_POSTGRES, format!("{:.0}", of(contender, postgres)))),
+            Some((
+                to_fewest.as_str(),
+                format!("{:.2} ({least:.2}–{most:.2})", median(&cpu)),
+            )),
+            Some((
+                "memory of server, MiB",
+                format!("{:.0}", of(contender, mib)),
+            )),
+            on_server.then(|| {
+                let own = mean(|memory| memory.own);
+                (
+                    "a backend's own memory, MiB (most)",
+                    format!("{own:.1} ({most_own:.1})"),
+                )
+            }),
+            on_server.then(|| {
+                let proportional = mean(|memory| memory.proportional);
+                ("its proportional, MiB", format!("{proportional:.1}"))
+            }),
+            on_server.then(|| {
+                let resident = mean(|memory| memory.resident);
+                ("its resident, MiB", format!("{resident:.1}"))
+            }),
+        ]
+    });
+    format!("\n{}\n{}\n", table(cells), quiet(contenders))
 }
 
 fn both(window: &Window) -> f64 {
