@@ -35,6 +35,10 @@ pub(crate) enum Error {
     Enqueue(#[from] tenantry::scoped::jobs::EnqueueError),
     #[error("a migration: {0}")]
     Migration(String),
+    #[error("a copy of a tenant: {0}")]
+    Copies(&'static str),
+    #[error(transparent)]
+    Archive(#[from] tenantry::lifecycle::ArchiveError),
     #[error(transparent)]
     Policies(#[from] tenantry::policy::PolicyError),
     #[error(transparent)]

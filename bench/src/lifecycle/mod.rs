@@ -1,9 +1,11 @@
-//! What an operator waits for: tenants being made, and one column being added to all of them,
-//! beside what one would write by hand for the same.
+//! What an operator waits for: tenants being made, one column being added to all of them, and one with
+//! many rows being copied; beside what one would write by hand for the same.
 //!
 //! Both do a part of the work in turn, so that what disturbs the machine meets both. By hand there is
 //! no catalog, no ledger and no lock: copies of a file, `ALTER TABLE` said to one file after another,
 //! and a script for each schema over one connection.
+
+mod copies;
 
 use std::{
     fs,
@@ -15,6 +17,7 @@ use std::{
 };
 
 use clap::Args;
+use tempfile::TempDir;
 use tenantry::{
     Config, Tenancy,
     lifecycle::{NewTenant, Rollout},
@@ -43,6 +46,10 @@ pub(crate) struct Plan {
     /// How many tenants with a schema each; 0 for none
     #[arg(long, default_value_t = 2_000)]
     schemas: usize,
+    /// How many rows the tenant has that is exported, imported and cloned, in each of the isolations
+    /// that there are any tenants of; 0 for none
+    #[arg(long, default_value_t = 100_000)]
+    copied: usize,
     /// In how many turns each is done
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     turns: u16,
@@ -82,16 +89,22 @@ async fn measure(plan: &Plan) -> Result<(), Error> {
     if plan.files > 0 {
         on_files(plan).await?;
     }
-    if plan.rows > 0 || plan.schemas > 0 {
-        let cluster = Cluster::start(plan.programs.as_deref(), &lasting()).await?;
+    let cluster = match plan.rows > 0 || plan.schemas > 0 {
+        true => Some(Cluster::start(plan.programs.as_deref(), &lasting()).await?),
+        false => None,
+    };
+    if let Some(cluster) = &cluster {
         if plan.schemas > 0 {
-            on_schemas(plan, &cluster).await?;
+            on_schemas(plan, cluster).await?;
         }
         if plan.rows > 0 {
-            on_rows(plan, &cluster).await?;
+            on_rows(plan, cluster).await?;
         }
     }
-    Ok(())
+    match plan.copied {
+        0 => Ok(()),
+        _ => copies::measure(plan, cluster.as_ref()).await,
+    }
 }
 
 /// Here, unlike where answers are measured, what is committed is to be lasting.
@@ -198,13 +211,18 @@ async fn nothing_to_apply(config: Config, tenants: usize, what: &str) -> Result<
     Ok(())
 }
 
-async fn on_files(plan: &Plan) -> Result<(), Error> {
-    let doing = Error::io("keeping files");
+/// A folder that is gone when it is dropped.
+fn folder(plan: &Plan) -> Result<TempDir, Error> {
     let folder = match &plan.folder {
         Some(folder) => tempfile::tempdir_in(folder),
         None => tempfile::tempdir(),
-    }
-    .map_err(&doing)?;
+    };
+    folder.map_err(Error::io("making a folder for files"))
+}
+
+async fn on_files(plan: &Plan) -> Result<(), Error> {
+    let doing = Error::io("keeping files");
+    let folder = folder(plan)?;
     let (data, by_hand) = (folder.path().join("data"), folder.path().join("by-hand"));
     fs::create_dir_all(&by_hand).map_err(&doing)?;
     let before = Config::new(&data).tenant_migrations(data::migrations());
