@@ -199,6 +199,26 @@ impl Wire {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_connection_is_opened_for_whoever_is_used_for_the_first_time() {
+    let wire = Wire::new().await;
+    let tenants = wire.tenancy.tenants().await.unwrap();
+    let opened = || wire.logs.lock().unwrap().len();
+    let before = opened();
+    for tenant in &tenants {
+        if tenant.isolation() == Isolation::Database {
+            continue; // it has connections to its own
+        }
+        let db = wire.tenancy.db(tenant).await.unwrap();
+        let count = db.query("SELECT count(*) FROM numbers");
+        assert_eq!(count.scalar::<i64>().await.unwrap(), 0);
+    }
+    assert_eq!(opened(), before);
+    let own = wire.db(Isolation::Database).await;
+    own.query("SELECT 1").execute().await.unwrap();
+    assert_eq!(opened(), before + 1);
+}
+
 /// In a schema, what is said again is prepared once more.
 async fn warm(work: &impl AsyncFn()) {
     for _ in 0..2 {

@@ -21,9 +21,10 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_postgres::{
-    CancelToken, Client, Config,
+    CancelToken, Client, Config, Row,
     config::{Host, SslMode},
     error::SqlState,
+    types::{ToSql, Type},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -37,7 +38,10 @@ use super::{
     tls::{self, Check},
     turns::{Turn, Turns, Whose},
 };
-use crate::db::{DbError, meter::Clock};
+use crate::db::{
+    DbError,
+    meter::{Account, Clock},
+};
 
 /// How long a caller waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -322,6 +326,25 @@ impl Server {
             turn: Some(turn),
             _loan: waiting.lent(),
         })
+    }
+
+    /// Asks something about the server, outside of any scope and on nobody's account. Nothing is prepared
+    /// by name, as behind a pooler another backend could be asked.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        sql: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, DbError> {
+        let waiting = Account::NOBODY.wait();
+        let mut lease = self.borrow(&self.home, None, None, waiting).await?;
+        lease.busy = true;
+        let asked = lease.conn()?.client.query_typed(sql, params).await;
+        lease.busy = false;
+        let asked = asked.map_err(translate);
+        if let Err(error) = &asked {
+            lease.give_back_after(error);
+        }
+        asked
     }
 
     pub(super) fn tls(&self) -> MakeRustlsConnect {

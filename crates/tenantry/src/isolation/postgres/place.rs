@@ -1,8 +1,10 @@
 //! A tenant's place on a server: made, looked for, and removed.
 
-use tokio_postgres::Client;
+use std::sync::Arc;
 
-use super::{as_owner, ask, ask_one, say};
+use tokio_postgres::{Client, Row, types::Type};
+
+use super::{as_owner, ask, say};
 use crate::{
     db::{
         DbError,
@@ -20,7 +22,7 @@ const DROPPED_AT_ONCE: usize = 50;
 /// Makes the tenant's place, where it has one of its own, empty of tables. It can be done again
 /// after a failure.
 pub(crate) async fn provision(
-    server: &Server,
+    server: &Arc<Server>,
     isolation: Isolation,
     id: TenantId,
 ) -> Result<(), DbError> {
@@ -72,7 +74,7 @@ pub(crate) async fn provision(
 
 /// Whether the tenant's place is there.
 pub(crate) async fn exists(
-    server: &Server,
+    server: &Arc<Server>,
     isolation: Isolation,
     id: TenantId,
 ) -> Result<bool, DbError> {
@@ -86,7 +88,7 @@ pub(crate) async fn exists(
 
 /// Refuses a database of the tenant's name that another deployment has for its own. A copy of this
 /// one's catalog, say, names the same tenants, whose databases are the server's.
-pub(crate) async fn check_whose(server: &Server, id: TenantId) -> Result<(), DbError> {
+pub(crate) async fn check_whose(server: &Arc<Server>, id: TenantId) -> Result<(), DbError> {
     let database = scope::database_name(server, id);
     match comment_on(server, &database).await? {
         Some(comment) => is_ours(server, &database, comment.as_deref()),
@@ -95,12 +97,12 @@ pub(crate) async fn check_whose(server: &Server, id: TenantId) -> Result<(), DbE
 }
 
 /// The database's comment, if there is the database.
-async fn comment_on(server: &Server, database: &str) -> Result<Option<Option<String>>, DbError> {
+async fn comment_on(
+    server: &Arc<Server>,
+    database: &str,
+) -> Result<Option<Option<String>>, DbError> {
     let sql = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1";
-    // one that is kept, where this is asked for one tenant after the other
-    let client = server.owner(&server.home()).await?;
-    let rows = ask(&client, sql, &[database]).await?;
-    client.ended();
+    let rows = ask_pooled(server, sql, database).await?;
     Ok(rows.first().map(|row| row.get(0)))
 }
 
@@ -156,7 +158,7 @@ pub(crate) async fn size(
 
 /// Removes all that the tenant has. Nothing there is fine too.
 pub(crate) async fn remove(
-    server: &Server,
+    server: &Arc<Server>,
     isolation: Isolation,
     id: TenantId,
 ) -> Result<(), DbError> {
@@ -175,27 +177,30 @@ pub(crate) async fn remove(
     }
 }
 
-async fn schema_exists(server: &Server, schema: &str) -> Result<bool, DbError> {
+async fn schema_exists(server: &Arc<Server>, schema: &str) -> Result<bool, DbError> {
     let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
     is_there(server, sql, schema).await
 }
 
-async fn database_exists(server: &Server, database: &str) -> Result<bool, DbError> {
+async fn database_exists(server: &Arc<Server>, database: &str) -> Result<bool, DbError> {
     let sql = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
     is_there(server, sql, database).await
 }
 
-async fn is_there(server: &Server, sql: &str, name: &str) -> Result<bool, DbError> {
-    // one that is kept, where this is asked for one tenant after the other
-    let client = server.owner(&server.home()).await?;
-    let there = ask_one(&client, sql, &[name]).await?.get(0);
-    client.ended();
-    Ok(there)
+async fn is_there(server: &Arc<Server>, sql: &str, name: &str) -> Result<bool, DbError> {
+    let rows = ask_pooled(server, sql, name).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
+/// Asks on one of the connections that requests have: it is asked for each tenant that is used for the
+/// first time, and a connection that is opened for it would take longer than all the rest.
+async fn ask_pooled(server: &Arc<Server>, sql: &str, name: &str) -> Result<Vec<Row>, DbError> {
+    server.ask(sql, &[(&name, Type::TEXT)]).await
 }
 
 /// Deletes the tenant's rows from every table, in one statement: foreign keys are looked at when it
 /// ends, so tables can refer to each other in any order, and in circles.
-async fn remove_rows(server: &Server, id: TenantId) -> Result<(), DbError> {
+async fn remove_rows(server: &Arc<Server>, id: TenantId) -> Result<(), DbError> {
     if !schema_exists(server, ROWS_SCHEMA).await? {
         return Ok(());
     }
@@ -218,7 +223,7 @@ async fn remove_rows(server: &Server, id: TenantId) -> Result<(), DbError> {
     say(&client, "COMMIT").await
 }
 
-async fn remove_schema(server: &Server, schema: &str) -> Result<(), DbError> {
+async fn remove_schema(server: &Arc<Server>, schema: &str) -> Result<(), DbError> {
     if !schema_exists(server, schema).await? {
         return Ok(());
     }
