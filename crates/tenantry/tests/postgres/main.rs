@@ -7,6 +7,7 @@ mod alone;
 mod attacks;
 mod bouncer;
 mod cliff;
+mod far;
 mod lanes;
 mod outage;
 mod pooler;

@@ -14,7 +14,6 @@ pub(crate) mod scope;
 pub(crate) mod server;
 mod statements;
 mod stream;
-mod struck;
 mod tls;
 mod turns;
 mod value;

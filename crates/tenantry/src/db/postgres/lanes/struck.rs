@@ -1,4 +1,4 @@
-//! Statements that took long in a [lane](super::lanes), and stay out of it for a while.
+//! Statements that took long in a [lane](super), and stay out of it for a while.
 
 use std::{
     collections::HashMap,

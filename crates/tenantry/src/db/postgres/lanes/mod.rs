@@ -9,8 +9,10 @@
 //! a lane answers or it does not, and never says what is wrong: whatever fails here is said again
 //! there. That is no harm, since all of it only reads.
 
+mod struck;
+mod traffic;
+
 use std::{
-    collections::VecDeque,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -19,15 +21,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lru::LruCache;
 use tokio::runtime::Handle;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use self::{
+    struck::Struck,
+    traffic::{Known, Read, Traffic},
+};
 use super::{
     Answer, How, Scope, complete,
     server::{Conn, Server},
-    statements::{MOST_OF_SCHEMAS, Prepared},
-    struck::Struck,
+    statements::Prepared,
 };
 use crate::{
     db::{
@@ -99,37 +103,6 @@ struct Lane {
     /// For the connection by which it is cancelled.
     tls: MakeRustlsConnect,
     traffic: Mutex<Traffic>,
-}
-
-struct Traffic {
-    prepared: LruCache<(Option<Arc<str>>, Arc<str>), Known>,
-    under_way: VecDeque<Read>,
-    next: u64,
-    /// When the last answer came.
-    answered: Instant,
-    /// How long the quickest read took, of those that had the lane to themselves when they came.
-    quickest: Option<Duration>,
-    is_preparing: bool,
-    is_given_up: bool,
-}
-
-/// What is known of a statement.
-#[derive(Clone)]
-enum Known {
-    /// It was said once, which is not worth being prepared for it.
-    Once,
-    /// It is being prepared.
-    Coming,
-    /// It needs a transaction.
-    Not,
-    Prepared(Prepared),
-}
-
-struct Read {
-    number: u64,
-    whose: TenantId,
-    sql: Arc<str>,
-    since: Instant,
 }
 
 impl Lanes {
@@ -255,15 +228,7 @@ fn open(server: &Arc<Server>, at: usize) {
         opening.lane = Some(Arc::new(Lane {
             conn: Some((conn, room)),
             tls: opening.server.tls(),
-            traffic: Mutex::new(Traffic {
-                prepared: LruCache::new(MOST_OF_SCHEMAS),
-                under_way: VecDeque::with_capacity(DEPTH),
-                next: 0,
-                answered: Instant::now(),
-                quickest: None,
-                is_preparing: false,
-                is_given_up: false,
-            }),
+            traffic: Mutex::new(Traffic::new()),
         }));
         drop(opening);
     }));
@@ -290,23 +255,6 @@ impl Drop for Opening {
             drop(held);
             drop(before);
         }
-    }
-}
-
-impl Traffic {
-    fn forget(&mut self, scope: &Scope, sql: &Arc<str>) {
-        self.prepared.pop(&(scope.schema.clone(), sql.clone()));
-    }
-
-    /// When it became the turn of a read that began to wait then.
-    fn begun(&self, since: Instant) -> Instant {
-        self.answered.max(since)
-    }
-
-    /// Takes out a read whose answer came.
-    fn leave(&mut self, number: u64, now: Instant) {
-        self.answered = now;
-        self.under_way.retain(|read| read.number != number);
     }
 }
 
@@ -378,7 +326,7 @@ impl Lane {
         let Some(conn) = self.conn() else {
             return false;
         };
-        let patience = patience(self.traffic().quickest);
+        let patience = patience(self.traffic().quickest());
         let nothing = tokio::time::timeout(patience, conn.client.batch_execute("")).await;
         matches!(nothing, Ok(Ok(())))
     }
@@ -441,7 +389,7 @@ impl<'s> Place<'s> {
     ) -> Option<Self> {
         let since = Instant::now();
         let mut traffic = lane.traffic();
-        let quickest = traffic.quickest;
+        let quickest = traffic.quickest();
         if let Some(first) = traffic.under_way.front() {
             let running = since.duration_since(traffic.begun(first.since));
             let is_theirs = |read: &&Read| read.whose == whose;
@@ -459,14 +407,7 @@ impl<'s> Place<'s> {
             }
         }
         let is_alone = traffic.under_way.is_empty();
-        let number = traffic.next;
-        traffic.next += 1;
-        traffic.under_way.push_back(Read {
-            number,
-            whose,
-            sql: sql.clone(),
-            since,
-        });
+        let number = traffic.enter(whose, sql, since);
         drop(traffic);
         Some(Self {
             server,
@@ -488,7 +429,7 @@ impl<'s> Place<'s> {
         let mut traffic = self.lane.traffic();
         let took = traffic.begun(self.since).elapsed();
         if self.is_alone {
-            traffic.quickest = Some(traffic.quickest.unwrap_or(took).min(took));
+            traffic.took_alone(took);
         }
         took
     }
