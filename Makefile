@@ -3,7 +3,8 @@ CARGO ?= cargo
 # One set for all that is checked and tested, so that what is built once serves again.
 FEATURES = --features tenantry/testing,tenantry/redis,tenantry/s3,shop/redis,shop/otlp
 
-# What the benchmark compares with.
+# What was built to measure, and what it compares with.
+MEASURE = target/release/tenantry-bench
 PEERS = django-tenants,django-rows,fastify,sqlx,sqlx-rls,sea-orm,sea-orm-rls,diesel,diesel-rls,rustango,rustango-tuned
 
 ON_BOTH_ENGINES = $(foreach of,browser bad_input domains files_in_s3 logs mail otlp redis settings themes,--skip $(of)::)
@@ -51,12 +52,28 @@ bench: ## Measure what tenancy costs, on a PostgreSQL of its own
 	$(CARGO) run --release -p tenantry-bench -- postgres
 
 .PHONY: bench-full
-bench-full: ## Measure beside programs of others too, and as tenants grow: an hour and more; see target/bench
+bench-full: ## Measure all of it, beside programs of others too: some hours; see target/bench
 	mkdir -p target/bench
-	$(CARGO) run --release -p tenantry-bench -- postgres --with $(PEERS) \
+	$(CARGO) build --release -p tenantry-bench -p shop
+	$(MEASURE) postgres --with $(PEERS) \
 		--output target/bench/comparison.md --plot target/bench/comparison.svg
-	$(CARGO) run --release -p tenantry-bench -- postgres --tenants 10,1000,10000 --rounds 5 \
-		--output target/bench/growth.md
+	$(MEASURE) postgres --road insert --output target/bench/insert.md
+	$(MEASURE) postgres --road mixed --output target/bench/mixed.md
+	$(MEASURE) postgres --choice zipf --output target/bench/zipf.md
+	$(MEASURE) postgres --tenants 10,1000,10000 --rounds 5 --output target/bench/growth.md
+	$(MEASURE) postgres --tenants 10,10000 --isolation rows --rounds 3 --seconds 30 \
+		--output target/bench/growth-of-rows.md
+	$(MEASURE) files --tenants 10,1000,6000 --folder target/bench --with sqlx \
+		--output target/bench/files.md
+	$(MEASURE) request --output target/bench/request.md
+	$(MEASURE) memory --folder target/bench --output target/bench/memory.md
+	$(MEASURE) memory --tenants 100000 --files 0 --rounds 1 --path /api/products \
+		--output target/bench/catalog.md
+	$(MEASURE) start --folder target/bench --output target/bench/start.md
+	for what in flood decide neighbours; do \
+		$(MEASURE) $$what > target/bench/$$what.md || exit 1; \
+	done
+	$(MEASURE) lifecycle --folder target/bench > target/bench/lifecycle.md
 
 .PHONY: clean-data
 clean-data: ## Delete ./data, which `make run` and `make run-books` filled

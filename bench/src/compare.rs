@@ -154,7 +154,7 @@ pub(crate) async fn rounds(
     contenders: &mut [Contender],
 ) -> Result<(), Error> {
     for contender in &*contenders {
-        let (name, tenants) = (&contender.name, contender.tenants());
+        let (name, tenants) = (&contender.name, contender.script.asked());
         say(format_args!("visiting {tenants} tenants: {name}"));
         // all of them, and nothing is added yet
         let visit = Load {
@@ -173,7 +173,7 @@ pub(crate) async fn rounds(
         for contender in &mut *contenders {
             let load = Load {
                 road: plan.road,
-                chooser: Arc::new(Chooser::new(plan.choice, contender.tenants())),
+                chooser: Arc::new(Chooser::new(plan.choice, contender.script.asked())),
                 connections: plan.connections,
                 time: plan.window(),
                 requests: u64::MAX,

@@ -36,12 +36,20 @@ struct Exchange {
 
 /// What is asked for each tenant.
 pub(crate) struct Script {
+    /// Of those that are asked for.
     lists: Vec<Exchange>,
+    tenants: usize,
     dialect: Dialect,
 }
 
 impl Script {
+    /// All of so many tenants are asked for.
     pub(crate) fn new(tenants: usize, dialect: Dialect) -> Arc<Self> {
+        Self::of_some(tenants, None, dialect)
+    }
+
+    /// The first of them are, as many as that.
+    pub(crate) fn of_some(tenants: usize, asked: Option<usize>, dialect: Dialect) -> Arc<Self> {
         let exchange = |tenant| {
             let code = data::code(tenant);
             let named = dialect.naming.headers(&code);
@@ -52,12 +60,21 @@ impl Script {
                 answer: data::answer(tenant, dialect.moments),
             }
         };
-        let lists = (0..tenants).map(exchange).collect();
-        Arc::new(Self { lists, dialect })
+        let asked = asked.unwrap_or(tenants).clamp(1, tenants.max(1));
+        Arc::new(Self {
+            lists: (0..asked).map(exchange).collect(),
+            tenants,
+            dialect,
+        })
     }
 
     /// How many tenants there are.
     pub(crate) fn tenants(&self) -> usize {
+        self.tenants
+    }
+
+    /// How many of them are asked for.
+    pub(crate) fn asked(&self) -> usize {
         self.lists.len()
     }
 

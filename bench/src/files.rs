@@ -36,9 +36,12 @@ const VISITS: usize = 3;
 pub(crate) struct OnFiles {
     #[command(flatten)]
     plan: Plan,
-    /// How many files each way keeps open; every tenant's unless told
+    /// How many files each way keeps open; those of all that are asked for unless told
     #[arg(long)]
     open: Option<usize>,
+    /// How many of the tenants are asked for; all unless told
+    #[arg(long)]
+    asked: Option<usize>,
     /// Where the files are; a temporary folder unless told. For what is added it is to be on a disk
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -67,9 +70,12 @@ pub(crate) async fn run(mut files: OnFiles) -> Result<(), Error> {
 
     let plan = &files.plan;
     let mut report = Report::new(plan)?;
-    let open = files.open.map_or("all files open".into(), |open| {
+    let mut open = files.open.map_or("all files open".into(), |open| {
         format!("{open} files open at most")
     });
+    if let Some(asked) = files.asked {
+        open += &format!(", {asked} of the tenants asked for");
+    }
     let sqlite = format!("SQLite {}", rusqlite::version());
     let peer = match files.with.first() {
         Some(&peer) => Some(InstalledOnFiles::new(peer).await?),
@@ -86,8 +92,8 @@ pub(crate) async fn run(mut files: OnFiles) -> Result<(), Error> {
         fs::create_dir(&plain).map_err(&doing)?;
         make_by_hand(&plain, tenants)?;
         make(&tenancy, tenants).await?;
-        let open = files.open.unwrap_or(tenants);
-        let script = Script::new(tenants, Dialect::default());
+        let open = files.open.or(files.asked).unwrap_or(tenants);
+        let script = Script::of_some(tenants, files.asked, Dialect::default());
         for (name, way, folder) in [
             ("by hand", Way::Files, &plain),
             ("tenantry", Way::TenancyFiles, &tenancy),
