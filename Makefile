@@ -65,6 +65,7 @@ bench-full: ## Measure all of it, beside programs of others too: some hours; see
 		--output target/bench/growth-of-rows.md
 	$(MEASURE) files --tenants 10,1000,6000 --folder target/bench --with sqlx \
 		--output target/bench/files.md
+	$(MEASURE) files --tenants 10,10000 --asked 10 --folder target/bench --output target/bench/asked.md
 	$(MEASURE) request --output target/bench/request.md
 	$(MEASURE) memory --folder target/bench --output target/bench/memory.md
 	$(MEASURE) memory --tenants 100000 --files 0 --rounds 1 --path /api/products \
