@@ -9,6 +9,7 @@ use tenantry::{
     lifecycle::{LifecycleError, NewTenant},
     migrate::{MigrateError, Migrations},
     tenant::{Isolation, TenantStatus},
+    testing::Postgres,
 };
 
 use crate::support::{Ground, ON_SERVERS, Place};
@@ -298,6 +299,29 @@ async fn what_was_left_half_done_is_ended() {
     let tenant = next.create(again()).await.unwrap();
     assert_eq!(count(&next, &tenant).await.unwrap(), 0);
     next.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_who_was_to_be_where_nothing_is_set_up() {
+    let ground = Ground::new().await;
+    ground.set_up(&line()).await.unwrap().close();
+    // roles are a server's, so it is another one
+    let other = Box::leak(Box::new(Postgres::start()));
+    let other = Ground::on(other, "CREATEROLE CREATEDB").await;
+    let config = ground.config().tenant_migrations(line());
+    let tenancy = Tenancy::open(config.server("two", other.url()))
+        .await
+        .unwrap();
+    for isolation in ON_SERVERS {
+        let code = format!("{isolation}");
+        let new = NewTenant::new(code.parse().unwrap(), "x").isolation(isolation);
+        let refused = tenancy.create(new.clone().server("two")).await;
+        assert!(refused.is_err(), "{isolation}");
+        assert!(tenancy.tenants().await.unwrap().is_empty(), "{isolation}");
+        // the code is free
+        let tenant = tenancy.create(new).await.unwrap();
+        tenancy.erase(&tenant).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,7 +101,8 @@ async fn comment_on(
     server: &Arc<Server>,
     database: &str,
 ) -> Result<Option<Option<String>>, DbError> {
-    let sql = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1";
+    let sql = "SELECT pg_catalog.shobj_description(oid, 'pg_database')
+        FROM pg_catalog.pg_database WHERE datname = $1";
     let rows = ask_pooled(server, sql, database).await?;
     Ok(rows.first().map(|row| row.get(0)))
 }
@@ -178,12 +179,12 @@ pub(crate) async fn remove(
 }
 
 async fn schema_exists(server: &Arc<Server>, schema: &str) -> Result<bool, DbError> {
-    let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
     is_there(server, sql, schema).await
 }
 
 async fn database_exists(server: &Arc<Server>, database: &str) -> Result<bool, DbError> {
-    let sql = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)";
     is_there(server, sql, database).await
 }
 
@@ -195,7 +196,21 @@ async fn is_there(server: &Arc<Server>, sql: &str, name: &str) -> Result<bool, D
 /// Asks on one of the connections that requests have: it is asked for each tenant that is used for the
 /// first time, and a connection that is opened for it would take longer than all the rest.
 async fn ask_pooled(server: &Arc<Server>, sql: &str, name: &str) -> Result<Vec<Row>, DbError> {
-    server.ask(sql, &[(&name, Type::TEXT)]).await
+    match server.ask(sql, &[(&name, Type::TEXT)]).await {
+        Err(error)
+            if !matches!(
+                error,
+                DbError::Busy | DbError::Closed | DbError::Unavailable(_)
+            ) =>
+        {
+            // where nothing has been set up there are no such connections, as their role is missing
+            let client = server.owner(&server.home()).await?;
+            let rows = ask(&client, sql, &[name]).await?;
+            client.ended();
+            Ok(rows)
+        }
+        asked => asked,
+    }
 }
 
 /// Deletes the tenant's rows from every table, in one statement: foreign keys are looked at when it
