@@ -51,7 +51,7 @@ const DEPTH: usize = 8;
 /// How many of them are one tenant's.
 const SHARE: usize = DEPTH / 2;
 
-/// How much longer than the quickest a read may take to be a brief one.
+/// How much longer than the quickest a read may take at least to be a brief one.
 const BRIEF: Duration = Duration::from_millis(3);
 
 /// How much longer than the quickest one waits for its answer, with all those before it.
@@ -347,6 +347,11 @@ impl Drop for Lane {
     }
 }
 
+/// How long a brief read takes at most, where the quickest took that long: on a long way times differ more.
+fn brief(quickest: Duration) -> Duration {
+    quickest + BRIEF.max(quickest / 2)
+}
+
 /// How long an answer is waited for, where the quickest read took that long.
 fn patience(quickest: Option<Duration>) -> Duration {
     quickest.map_or(AT_FIRST, |quickest| quickest + PATIENCE)
@@ -401,7 +406,7 @@ impl<'s> Place<'s> {
             }
             if traffic.under_way.len() >= DEPTH
                 || traffic.under_way.iter().filter(is_theirs).count() >= SHARE
-                || running > quickest? + BRIEF
+                || running > brief(quickest?)
             {
                 return None;
             }
@@ -429,7 +434,7 @@ impl<'s> Place<'s> {
         let mut traffic = self.lane.traffic();
         let took = traffic.begun(self.since).elapsed();
         if self.is_alone {
-            traffic.took_alone(took);
+            traffic.took_alone(took, Instant::now());
         }
         took
     }
@@ -511,7 +516,7 @@ pub(super) async fn fetch<T: FromRow>(
                 .lanes()
                 .answered
                 .fetch_add(1, Ordering::Relaxed);
-            if quickest.is_some_and(|quickest| took > quickest + BRIEF) {
+            if quickest.is_some_and(|quickest| took > brief(quickest)) {
                 slot.held().struck.once(Some(whose), sql, Instant::now());
             }
             Some(answer)

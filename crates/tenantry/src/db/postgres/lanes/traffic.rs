@@ -17,8 +17,9 @@ use crate::{
     tenant::TenantId,
 };
 
-/// How long others are measured against the quickest read, as the server may be farther away than it was.
-const KEPT: Duration = Duration::from_secs(10);
+/// How long the quickest read is looked for anew, as the server may be farther away than it was. Others
+/// are measured against the quickest of this time and of the one before.
+const SPAN: Duration = Duration::from_secs(5);
 
 /// Who is in a lane, and what is known of it.
 pub(super) struct Traffic {
@@ -35,8 +36,28 @@ pub(super) struct Traffic {
 /// How long the quickest read took lately, of those that had the lane to themselves when they came.
 #[derive(Clone, Copy)]
 struct Quickest {
-    took: Duration,
+    /// Since then.
     since: Instant,
+    now: Duration,
+    /// In the time before, so that one that is slow does not stand for all because it came first.
+    before: Duration,
+}
+
+impl Quickest {
+    /// With another.
+    fn and(self, took: Duration, at: Instant) -> Self {
+        match at.duration_since(self.since) > SPAN {
+            true => Self {
+                since: at,
+                now: took,
+                before: self.now,
+            },
+            false => Self {
+                now: self.now.min(took),
+                ..self
+            },
+        }
+    }
 }
 
 /// What is known of a statement.
@@ -93,18 +114,21 @@ impl Traffic {
 
     /// How long the quickest read took.
     pub(super) fn quickest(&self) -> Option<Duration> {
-        self.quickest.map(|quickest| quickest.took)
+        let quickest = self.quickest.as_ref();
+        quickest.map(|quickest| quickest.now.min(quickest.before))
     }
 
     /// Notes how long a read took that had the lane to itself.
-    pub(super) fn took_alone(&mut self, took: Duration) {
-        let since = Instant::now();
-        let is_beaten = self
-            .quickest
-            .is_none_or(|before| took <= before.took || since - before.since > KEPT);
-        if is_beaten {
-            self.quickest = Some(Quickest { took, since });
-        }
+    pub(super) fn took_alone(&mut self, took: Duration, at: Instant) {
+        let first = Quickest {
+            since: at,
+            now: took,
+            before: took,
+        };
+        self.quickest = Some(
+            self.quickest
+                .map_or(first, |quickest| quickest.and(took, at)),
+        );
     }
 
     /// When it became the turn of a read that began to wait then.
@@ -116,5 +140,35 @@ impl Traffic {
     pub(super) fn leave(&mut self, number: u64, now: Instant) {
         self.answered = now;
         self.under_way.retain(|read| read.number != number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quickest_is_of_the_time_now_and_of_that_before() {
+        let begun = Instant::now();
+        let mut traffic = Traffic::new();
+        assert_eq!(traffic.quickest(), None);
+        // seconds, milliseconds, and what is the quickest then
+        for (at, took, quickest) in [
+            (0, 3, 3),
+            (1, 1, 1),
+            (2, 9, 1),
+            // the first of another time is not by itself what all are measured against
+            (60, 15, 1),
+            (61, 2, 1),
+            (66, 4, 2),
+            (72, 8, 4),
+            (73, 7, 4),
+            (79, 8, 7),
+        ] {
+            let at = begun + Duration::from_secs(at);
+            traffic.took_alone(Duration::from_millis(took), at);
+            let expected = Some(Duration::from_millis(quickest));
+            assert_eq!(traffic.quickest(), expected, "{took} ms");
+        }
     }
 }
