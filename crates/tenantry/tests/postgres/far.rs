@@ -13,16 +13,16 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tenantry::{Tenancy, lifecycle::NewTenant, migrate::Migrations, tenant::Isolation};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
     sync::mpsc,
 };
 
-use crate::support::{Ground, texts};
+use crate::support::{Ground, between, texts};
 
 const LIST: &str = "SELECT name FROM items ORDER BY name";
+
+/// How long it may take until most is shared, on a machine that does much else.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// A server behind a proxy that is so far away.
 struct Far {
@@ -103,32 +103,20 @@ impl Far {
             if shared > 0.5 {
                 return;
             }
-            assert!(
-                begun.elapsed() < Duration::from_secs(120),
-                "{isolation}: {shared}"
-            );
+            assert!(begun.elapsed() < LONGEST, "{isolation}: {shared}");
         }
     }
 }
 
-/// Stands between client and server and passes on what they say, later, but as often as they say it.
+/// Passes on what client and server say, later, but as often as they say it.
 async fn proxy(server: SocketAddr, away: Arc<AtomicU64>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(tokio::spawn(async move {
-        loop {
-            let (client, _) = listener.accept().await.unwrap();
-            let server = TcpStream::connect(server).await.unwrap();
-            for stream in [&client, &server] {
-                stream.set_nodelay(true).unwrap();
-            }
-            let (from_client, to_client) = client.into_split();
-            let (from_server, to_server) = server.into_split();
-            drop(tokio::spawn(pass(from_client, to_server, away.clone())));
-            drop(tokio::spawn(pass(from_server, to_client, away.clone())));
-        }
-    }));
-    address
+    between(server, move |client, server| {
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        drop(tokio::spawn(pass(from_client, to_server, away.clone())));
+        drop(tokio::spawn(pass(from_server, to_client, away.clone())));
+    })
+    .await
 }
 
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, away: Arc<AtomicU64>) {
@@ -158,12 +146,17 @@ async fn what_takes_long_for_the_way_is_shared_too() {
     // there and back takes longer than anybody has patience with a server beside it
     let far = Far::new(Duration::from_millis(20)).await;
     for isolation in [Isolation::Rows, Isolation::Schema] {
-        far.until_shared(isolation).await;
         let begun = Instant::now();
-        let shared = far.shared(isolation, 25, 8).await;
-        assert!(shared > 0.3, "{isolation}: {shared}");
-        // a hundred one after the other would be four seconds and more
-        assert!(begun.elapsed() < Duration::from_secs(3), "{isolation}");
+        loop {
+            far.until_shared(isolation).await;
+            let asked = Instant::now();
+            let shared = far.shared(isolation, 25, 8).await;
+            // a hundred one after the other would be four seconds and more
+            if shared > 0.3 && asked.elapsed() < Duration::from_secs(3) {
+                break;
+            }
+            assert!(begun.elapsed() < LONGEST, "{isolation}: {shared}");
+        }
     }
 }
 
@@ -171,11 +164,18 @@ async fn what_takes_long_for_the_way_is_shared_too() {
 async fn a_server_that_is_farther_than_before_is_got_used_to() {
     let far = Far::new(Duration::ZERO).await;
     for isolation in [Isolation::Rows, Isolation::Schema] {
-        far.away.store(0, Ordering::Relaxed);
-        far.until_shared(isolation).await;
-        far.away.store(4, Ordering::Relaxed);
-        let shared = far.shared(isolation, 20, 1).await;
-        assert!(shared < 0.5, "{isolation}: {shared} at once");
+        let begun = Instant::now();
+        loop {
+            far.away.store(0, Ordering::Relaxed);
+            far.until_shared(isolation).await;
+            far.away.store(4, Ordering::Relaxed);
+            let shared = far.shared(isolation, 20, 1).await;
+            if shared < 0.5 {
+                break;
+            }
+            // its lane was opened anew just then
+            assert!(begun.elapsed() < LONGEST, "{isolation}: {shared} at once");
+        }
         far.until_shared(isolation).await;
     }
 }

@@ -1,6 +1,7 @@
 //! A place of a test's own: a database, roles and a login that no other test has.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -14,6 +15,7 @@ use tenantry::{
     tenant::Isolation,
     testing::Postgres,
 };
+use tokio::net::{TcpListener, TcpStream};
 
 /// The isolations that are on a server.
 pub(crate) const ON_SERVERS: [Isolation; 3] =
@@ -115,6 +117,26 @@ impl Ground {
     pub(crate) async fn root(&self) -> tokio_postgres::Client {
         self.server.client(&self.database).await
     }
+}
+
+/// Stands between clients and a server: whoever connects is handed over with a connection to that.
+pub(crate) async fn between(
+    server: SocketAddr,
+    connected: impl Fn(TcpStream, TcpStream) + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = TcpStream::connect(server).await.unwrap();
+            for stream in [&client, &server] {
+                stream.set_nodelay(true).unwrap();
+            }
+            connected(client, server);
+        }
+    }));
+    address
 }
 
 impl Place {

@@ -11,13 +11,10 @@ use tenantry::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
 };
 
-use crate::support::{Ground, ON_SERVERS};
+use crate::support::{Ground, ON_SERVERS, between};
 
 /// How long a side must be silent for what it said to be a burst: longer than it takes to say it,
 /// so that only what waits for an answer comes later.
@@ -32,34 +29,26 @@ enum Burst {
 /// What is said on one connection.
 type Log = Arc<Mutex<Vec<Burst>>>;
 
-/// Stands between client and server and passes on what they say, a burst at a time.
+/// Passes on what client and server say, a burst at a time.
 async fn proxy(server: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<Log>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let logs = Arc::<Mutex<Vec<Log>>>::default();
     let heard = logs.clone();
-    drop(tokio::spawn(async move {
-        loop {
-            let (client, _) = listener.accept().await.unwrap();
-            let server = TcpStream::connect(server).await.unwrap();
-            for stream in [&client, &server] {
-                stream.set_nodelay(true).unwrap();
-            }
-            let (from_client, to_client) = client.into_split();
-            let (from_server, to_server) = server.into_split();
-            let log = Log::default();
-            heard.lock().unwrap().push(log.clone());
-            drop(tokio::spawn(pass(
-                from_client,
-                to_server,
-                log.clone(),
-                Burst::Client,
-            )));
-            drop(tokio::spawn(pass(from_server, to_client, log, |_| {
-                Burst::Server
-            })));
-        }
-    }));
+    let address = between(server, move |client, server| {
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let log = Log::default();
+        heard.lock().unwrap().push(log.clone());
+        drop(tokio::spawn(pass(
+            from_client,
+            to_server,
+            log.clone(),
+            Burst::Client,
+        )));
+        drop(tokio::spawn(pass(from_server, to_client, log, |_| {
+            Burst::Server
+        })));
+    })
+    .await;
     (address, logs)
 }
 
