@@ -25,6 +25,11 @@ pub(crate) enum Error {
     Sql(#[from] tokio_postgres::Error),
     #[error("no connection to PostgreSQL: {0}")]
     Pool(#[from] deadpool_postgres::BuildError),
+    #[error(
+        "{files} open files need {needed} descriptors, and a process may not have as many\n\
+         hint: `ulimit -Hn` says how many it may have; --open keeps fewer files open"
+    )]
+    Descriptors { files: usize, needed: u64 },
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("a file: {0}")]

@@ -8,6 +8,7 @@ use std::{
 
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tenantry::{
     Config, Tenancy,
     db::TenantDb,
@@ -70,12 +71,13 @@ pub(crate) async fn run(mut files: OnFiles) -> Result<(), Error> {
 
     let plan = &files.plan;
     let mut report = Report::new(plan)?;
-    let mut open = files.open.map_or("all files open".into(), |open| {
-        format!("{open} files open at most")
-    });
-    if let Some(asked) = files.asked {
-        open += &format!(", {asked} of the tenants asked for");
-    }
+    let open = match (files.open, files.asked) {
+        (Some(open), _) => format!("{open} files open at most"),
+        (None, Some(asked)) => format!("{asked} of the tenants, whose files are open"),
+        (None, None) => "all files open".into(),
+    };
+    let most = plan.tenants.last().copied().unwrap_or_default();
+    let_open(files.open.or(files.asked).unwrap_or(most))?;
     let sqlite = format!("SQLite {}", rusqlite::version());
     let peer = match files.with.first() {
         Some(&peer) => Some(InstalledOnFiles::new(peer).await?),
@@ -120,6 +122,23 @@ pub(crate) async fn run(mut files: OnFiles) -> Result<(), Error> {
         0 | 1 => Ok(()),
         _ => report.add(&report::growth(&contenders, &[])),
     }
+}
+
+/// How many descriptors a server has besides its files.
+const OTHERS: u64 = 128;
+
+/// Lets the servers have so many files open, each of which has a log and an index of that.
+fn let_open(files: usize) -> Result<(), Error> {
+    let needed = files as u64 * 3 + OTHERS;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|most| most < needed) {
+        return Err(Error::Descriptors { files, needed });
+    }
+    // they inherit it
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).map_err(|error| {
+        Error::io("raising the number of descriptors that may be open")(error.into())
+    })
 }
 
 fn make_by_hand(folder: &Path, tenants: usize) -> Result<(), Error> {

@@ -3,6 +3,8 @@
 
 use std::iter;
 
+use tenantry::tenant::Isolation;
+
 use crate::{
     Error, OnPostgres,
     cluster::Cluster,
@@ -21,7 +23,11 @@ pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, steps: &[usize]) -> 
     for &tenants in steps {
         let script = Script::new(tenants, Dialect::default());
         let limit = ("limit", Kind::Plain, Way::Limit);
-        let ours = on.isolation.iter().map(|isolation| {
+        let isolations = match on.isolation.as_slice() {
+            [] => &[Isolation::Rows, Isolation::Schema],
+            told => told,
+        };
+        let ours = isolations.iter().map(|isolation| {
             let kind = Kind::Tenancy(*isolation);
             (isolation.as_str(), kind, Way::Tenancy)
         });

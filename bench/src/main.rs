@@ -129,8 +129,8 @@ struct OnPostgres {
     /// How many tenants there are with a database of their own
     #[arg(long, default_value_t = 8)]
     databases: usize,
-    /// How tenants are kept apart that grow in number, where several numbers are measured
-    #[arg(long, value_delimiter = ',', default_value = "rows,schema")]
+    /// Which of rows and schema are measured as tenants grow in number; both unless told
+    #[arg(long, value_delimiter = ',')]
     isolation: Vec<Isolation>,
     /// How many connections each way may have to the database
     #[arg(long, default_value_t = 16)]
@@ -162,13 +162,22 @@ impl OnPostgres {
     /// Ends the program if what is asked for does not go together.
     fn check(&self) {
         let of_one = self.plan.plot.is_some() || !self.with.is_empty();
-        if self.plan.tenants.len() > 1 && of_one {
-            let said =
-                "--with and --plot are of a comparison, which is made with one number of --tenants";
-            Cli::command()
-                .error(ErrorKind::ArgumentConflict, said)
-                .exit();
-        }
+        let can_grow = |isolation| matches!(isolation, &Isolation::Rows | &Isolation::Schema);
+        let wrong = match self.plan.tenants.len() > 1 {
+            true if of_one => {
+                "--with and --plot are of a comparison, which is made with one number of --tenants"
+            }
+            true if !self.isolation.iter().all(can_grow) => {
+                "--isolation is rows, schema or both: there are not as many databases"
+            }
+            false if !self.isolation.is_empty() => {
+                "--isolation is of tenants that grow in number: give several numbers of --tenants"
+            }
+            _ => return,
+        };
+        Cli::command()
+            .error(ErrorKind::ArgumentConflict, wrong)
+            .exit();
     }
 }
 

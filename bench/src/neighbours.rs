@@ -41,8 +41,7 @@ use crate::{
     told_to_stop,
 };
 
-/// Counts what a join of a tenant's 25 products with themselves has: some ten milliseconds and more of a
-/// processor.
+/// Counts what a join of a tenant's 25 products with themselves has: some milliseconds of a processor.
 const SLOW: &str = "SELECT count(*) FROM products a, products b, products c, products d
     WHERE a.code < b.code AND c.code < d.code";
 

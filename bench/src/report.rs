@@ -152,7 +152,7 @@ pub(crate) fn facts(plan: &Plan, database: &str, keeps: &str, set: &[String]) ->
     };
     format!(
         "{}\n- {database}; {}\n\
-         - {} rounds of {} s in turn, after visits to every tenant; {} connections ask, {keeps}\n{asked}{}",
+         - {} rounds of {} s in turn, after visits to all that are asked for; {} connections ask, {keeps}\n{asked}{}",
         processors(),
         build(),
         plan.rounds,

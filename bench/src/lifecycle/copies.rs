@@ -36,6 +36,9 @@ use crate::{
 /// How many products are said to the server at a time.
 const AT_ONCE: usize = 5_000;
 
+/// How many bytes of what is copied are.
+const AT_A_TIME: usize = 1 << 16;
+
 /// How long each of the three took in each turn.
 #[derive(Default)]
 struct Copies {
@@ -118,12 +121,18 @@ impl Ours {
         for copy in [imported, cloned] {
             let count = "SELECT count(*) FROM products";
             let counted: i64 = self.tenancy.db(&copy).await?.query(count).scalar().await?;
-            if usize::try_from(counted) != Ok(rows) {
-                return Err(Error::Copies("a copy has not as many rows"));
-            }
+            check(counted, rows)?;
             self.tenancy.erase(&copy).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether a copy has all rows.
+fn check(counted: i64, rows: usize) -> Result<(), Error> {
+    match usize::try_from(counted) == Ok(rows) {
+        true => Ok(()),
+        false => Err(Error::Copies("a copy has not as many rows")),
     }
 }
 
@@ -197,6 +206,13 @@ async fn on_files(plan: &Plan, folder: &Path) -> Result<(), Error> {
         vacuum(&one, &three)?;
         lasting(&File::open(&three).map_err(&doing)?).map_err(&doing)?;
         copies.cloned.by_hand.push(rate(rows, begun));
+        for copy in [&two, &three] {
+            let count = "SELECT count(*) FROM products";
+            check(
+                by_hand::open(copy)?.query_row(count, [], |row| row.get(0))?,
+                rows,
+            )?;
+        }
         for gone in [archive, two, three] {
             fs::remove_file(gone).map_err(&doing)?;
         }
@@ -243,8 +259,9 @@ fn decompress(from: &Path, to: &Path) -> io::Result<()> {
     lasting(&out)
 }
 
-fn opened(archive: &Path) -> io::Result<GzDecoder<BufReader<File>>> {
-    Ok(GzDecoder::new(BufReader::new(File::open(archive)?)))
+fn opened(archive: &Path) -> io::Result<BufReader<GzDecoder<BufReader<File>>>> {
+    let out = GzDecoder::new(BufReader::new(File::open(archive)?));
+    Ok(BufReader::with_capacity(AT_A_TIME, out))
 }
 
 /// What one would say to the server.
@@ -259,7 +276,9 @@ struct Statements {
     before: String,
     /// Makes a third with the rows of the first.
     clone: String,
-    /// Does away with the two.
+    /// Says how many rows the two have.
+    counts: [String; 2],
+    /// Does away with them.
     remove: String,
 }
 
@@ -278,6 +297,9 @@ impl Statements {
             clone: format!(
                 "INSERT INTO products (tenant_id, {COLUMNS}) SELECT '{three}', {COLUMNS} {of_one}"
             ),
+            counts: [two, three].map(|tenant| {
+                format!("SELECT count(*) FROM products WHERE tenant_id = '{tenant}'")
+            }),
             remove: format!("DELETE FROM products WHERE tenant_id <> '{one}'"),
         }
     }
@@ -294,8 +316,31 @@ impl Statements {
                 "{}; INSERT INTO h_three.products ({COLUMNS}) SELECT {COLUMNS} FROM h_one.products",
                 made("h_three")
             ),
+            counts: ["h_two", "h_three"]
+                .map(|schema| format!("SELECT count(*) FROM {schema}.products")),
             remove: "DROP SCHEMA h_two, h_three CASCADE".into(),
         }
+    }
+
+    /// The next of the archive's lines, as they are to be said.
+    fn some(&self, archive: &mut impl BufRead) -> io::Result<Option<Bytes>> {
+        let read = archive.fill_buf()?;
+        if self.before.is_empty() || read.is_empty() {
+            let some = (!read.is_empty()).then(|| Bytes::copy_from_slice(read));
+            let length = read.len();
+            archive.consume(length);
+            return Ok(some);
+        }
+        let mut some = Vec::with_capacity(AT_A_TIME * 2);
+        while some.len() < AT_A_TIME {
+            let begin = some.len();
+            some.extend_from_slice(self.before.as_bytes());
+            if archive.read_until(b'\n', &mut some)? == 0 {
+                some.truncate(begin);
+                break;
+            }
+        }
+        Ok(Some(some.into()))
     }
 
     async fn turn(
@@ -321,16 +366,10 @@ impl Statements {
         let transaction = client.transaction().await?;
         transaction.batch_execute(&self.make).await?;
         let mut write = Box::pin(transaction.copy_in::<_, Bytes>(&self.copy_in).await?);
-        let mut some = Vec::new();
-        for line in BufReader::new(opened(archive).map_err(&doing)?).split(b'\n') {
-            some.extend_from_slice(self.before.as_bytes());
-            some.extend_from_slice(&line.map_err(&doing)?);
-            some.push(b'\n');
-            if some.len() > 1 << 16 {
-                write.send(std::mem::take(&mut some).into()).await?;
-            }
+        let mut lines = opened(archive).map_err(&doing)?;
+        while let Some(some) = self.some(&mut lines).map_err(&doing)? {
+            write.send(some).await?;
         }
-        write.send(some.into()).await?;
         write.close().await?;
         drop(write);
         transaction.commit().await?;
@@ -341,6 +380,10 @@ impl Statements {
         transaction.batch_execute(&self.clone).await?;
         transaction.commit().await?;
         copies.cloned.by_hand.push(rate(rows, begun));
+        for count in &self.counts {
+            let counted: i64 = client.query_one(count, &[]).await?.get(0);
+            check(counted, rows)?;
+        }
         Ok(client.batch_execute(&self.remove).await?)
     }
 }
