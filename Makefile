@@ -57,6 +57,8 @@ bench-full: ## Measure all of it, beside programs of others too: some hours; see
 	$(CARGO) build --release -p tenantry-bench -p shop
 	$(MEASURE) postgres --with $(PEERS) \
 		--output target/bench/comparison.md --plot target/bench/comparison.svg
+	$(MEASURE) postgres --tenants 100 --with django-tenants,rustango,rustango-tuned \
+		--output target/bench/hundred.md
 	$(MEASURE) postgres --road insert --output target/bench/insert.md
 	$(MEASURE) postgres --road mixed --output target/bench/mixed.md
 	$(MEASURE) postgres --choice zipf --output target/bench/zipf.md
@@ -71,7 +73,7 @@ bench-full: ## Measure all of it, beside programs of others too: some hours; see
 	$(MEASURE) memory --tenants 100000 --files 0 --rounds 1 --path /api/products \
 		--output target/bench/catalog.md
 	$(MEASURE) start --folder target/bench --output target/bench/start.md
-	for what in flood decide neighbours; do \
+	for what in flood decide neighbours jobs; do \
 		$(MEASURE) $$what > target/bench/$$what.md || exit 1; \
 	done
 	$(MEASURE) lifecycle --folder target/bench > target/bench/lifecycle.md
