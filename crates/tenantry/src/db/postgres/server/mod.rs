@@ -4,6 +4,9 @@
 //! tenant: a tenant with a database of its own never waits for another's idle connection, which is
 //! closed to make room.
 
+mod conn;
+mod lease;
+
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -15,18 +18,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{Notify, watch};
 use tokio_postgres::{
-    CancelToken, Client, Config, Row,
+    Client, Config, Row,
     config::{Host, SslMode},
     error::SqlState,
     types::{ToSql, Type},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub(super) use conn::Conn;
+use conn::Room;
+pub(crate) use lease::Lease;
 
 use super::{
     constraints::Constraints,
@@ -36,7 +39,7 @@ use super::{
     scope,
     statements::Statements,
     tls::{self, Check},
-    turns::{Turn, Turns, Whose},
+    turns::{Turns, Whose},
 };
 use crate::db::{
     DbError,
@@ -120,26 +123,6 @@ struct Pool {
     lent: HashMap<Arc<str>, usize>,
     /// When those that have ended or are too old were last closed.
     swept: Instant,
-}
-
-/// A connection, and what is prepared on it.
-pub(super) struct Conn {
-    pub(super) client: Client,
-    pub(super) statements: Statements,
-    database: Arc<str>,
-    cancel: CancelToken,
-    born: Instant,
-    task: JoinHandle<()>,
-    room: Room,
-}
-
-/// One of the connections that may be open at once.
-pub(super) struct Room(Arc<AtomicUsize>);
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A place among those that wait, until it is dropped.
@@ -544,110 +527,6 @@ impl Pool {
             if *lent == 0 {
                 self.lent.remove(database);
             }
-        }
-    }
-}
-
-impl Conn {
-    /// Closes it without a word.
-    pub(super) fn hang_up(&self) {
-        self.task.abort();
-    }
-
-    /// Cancels what is said on it.
-    pub(super) async fn cancel(&self, tls: MakeRustlsConnect) {
-        // one that cannot be reached has ended, or will
-        drop(self.cancel.cancel_query(tls).await);
-    }
-
-    /// Ends the connection, waits until the server has been told, and leaves its room.
-    pub(super) async fn close(self) -> Room {
-        let Self {
-            client,
-            task,
-            room,
-            statements,
-            ..
-        } = self;
-        drop((statements, client));
-        let abort = task.abort_handle();
-        if tokio::time::timeout(PATIENCE, task).await.is_err() {
-            abort.abort();
-        }
-        room
-    }
-}
-
-/// A connection on loan, with its turn in the queue.
-///
-/// It goes back by being dropped, but not while it is [`busy`](Self::busy) or its transaction
-/// [`open`](Self::open): whoever was cancelled in the middle of something leaves a connection of
-/// which nobody knows what it will say next. Such a one is cancelled and closed.
-pub(crate) struct Lease {
-    server: Arc<Server>,
-    conn: Option<Box<Conn>>,
-    database: Arc<str>,
-    pub(super) busy: bool,
-    /// Whether a transaction has been begun on it that has not been seen to end.
-    pub(super) open: bool,
-    turn: Option<Turn>,
-    _loan: Clock,
-}
-
-impl Lease {
-    /// Gives it back after its transaction has ended.
-    pub(crate) fn ended(mut self) {
-        self.open = false;
-    }
-
-    /// Gives it back, unless the failure was the connection's own.
-    pub(super) fn give_back_after(mut self, error: &DbError) {
-        if matches!(error, DbError::Unavailable(_)) {
-            self.conn = None;
-        }
-    }
-
-    pub(super) fn conn(&mut self) -> Result<&mut Conn, DbError> {
-        self.conn.as_deref_mut().ok_or(DbError::Closed)
-    }
-
-    pub(super) fn server(&self) -> &Arc<Server> {
-        &self.server
-    }
-
-    pub(super) fn pooler(&self) -> bool {
-        self.server.has_pooler()
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let mut pool = self.server.pool();
-        pool.end_loan(&self.database);
-        let Some(conn) = self.conn.take() else { return };
-        if !self.busy && !self.open {
-            if !conn.client.is_closed() && !self.server.is_closed() {
-                pool.idle.push(conn);
-                drop(pool);
-                self.server.returned.notify_waiters();
-            }
-            return;
-        }
-        drop(pool);
-        // A pooler ends the statement when its client goes. Being asked to besides, PgBouncer
-        // before 1.19 dies of it when the asking connection is closed first.
-        let tls = (!self.pooler()).then(|| self.server.tls.clone());
-        let turn = self.turn.take();
-        if let Ok(runtime) = Handle::try_current() {
-            drop(runtime.spawn(async move {
-                match tls {
-                    Some(tls) => conn.cancel(tls).await,
-                    None => conn.task.abort(),
-                }
-                drop(conn.close().await);
-                // the next in the queue finds room
-                drop(turn);
-            }));
         }
     }
 }
