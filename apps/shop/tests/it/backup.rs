@@ -411,7 +411,7 @@ async fn a_restore_that_is_killed_is_gone_on_with() {
     let there = Place::elsewhere();
     let arguments = ["restore", &backed.folder];
     let placed = if on_files() {
-        "restore.copied"
+        "file.written"
     } else {
         "restore.placed"
     };

@@ -4,7 +4,6 @@
 //! an empty file takes many. It appears under its name whole or not at all.
 
 use std::{
-    collections::HashSet,
     fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -12,13 +11,11 @@ use std::{
 };
 
 use lru::LruCache;
-use rusqlite::Connection;
 use tokio::sync::OnceCell;
 
 use crate::{
     db::{
         DbError,
-        postgres::scope,
         sqlite::{self, Create, Database},
     },
     failpoint::failpoint,
@@ -161,40 +158,26 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the tenant's file from a copy of one, without the rows of some tables.
+    /// Makes the tenant's file by `write`, which is told where.
     pub(crate) async fn bring(
         &self,
         id: TenantId,
-        from: PathBuf,
-        without: HashSet<String>,
+        write: impl FnOnce(&Path) -> Result<(), DbError> + Send + 'static,
     ) -> Result<(), DbError> {
         let path = self.path(id);
         let draft = draft(&path);
         let (folder, to) = (path.parent().unwrap_or(&path).to_owned(), draft.clone());
         blocking(move || {
             fs::create_dir_all(&folder)?;
-            fs::copy(&from, &to)?;
-            fs::File::open(&to)?.sync_all()
+            // what a process left that was killed
+            remove_file(&to)
         })
         .await?;
-        failpoint("restore.copied");
-        if !without.is_empty() {
-            let database = Database::new(&draft, Create::Never);
-            let emptied = sqlite::trusted(&database, move |connection| {
-                empty(connection, &without).map_err(sqlite::translate)
-            });
-            emptied.await?;
-            let (database, draft) = (database, draft.clone());
-            blocking(move || {
-                database.close_here();
-                for suffix in ["-wal", "-shm"] {
-                    drop(fs::remove_file(beside(&draft, suffix)));
-                }
-                fs::File::open(&draft)?.sync_all()
-            })
-            .await?;
-        }
+        let to = draft.clone();
+        elsewhere(move || write(&to)).await?;
+        failpoint("file.written");
         blocking(move || {
+            fs::File::open(&draft)?.sync_all()?;
             fs::rename(&draft, &path)?;
             sync_folder(path.parent().unwrap_or(&path))
         })
@@ -216,10 +199,7 @@ impl Files {
                 beside(&path, "-wal"),
                 beside(&path, "-shm"),
             ] {
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+                remove_file(&path)?;
             }
             match path.parent() {
                 Some(folder) if folder.exists() => sync_folder(folder),
@@ -271,23 +251,6 @@ impl Files {
     }
 }
 
-/// Deletes all rows of those of the tables that there are, and writes everything into the one file.
-fn empty(connection: &Connection, tables: &HashSet<String>) -> rusqlite::Result<()> {
-    let there: Vec<String> = connection
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut sql = "BEGIN; PRAGMA defer_foreign_keys = ON;".to_owned();
-    for table in there.iter().filter(|table| tables.contains(*table)) {
-        sql.push_str(&format!("DELETE FROM {};", scope::quoted(table)));
-    }
-    connection.execute_batch(&format!("{sql} COMMIT"))?;
-    let busy: i64 =
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    debug_assert_eq!(busy, 0, "nobody else has it");
-    Ok(())
-}
-
 fn draft(path: &Path) -> PathBuf {
     beside(path, ".new")
 }
@@ -303,14 +266,24 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
+/// Removes a file. None there is fine too.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> io::Result<R> + Send + 'static,
 ) -> Result<R, DbError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| DbError::Closed)?
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DbError::Full,
-            _ => DbError::Engine(Box::new(error)),
-        })
+    elsewhere(|| work().map_err(sqlite::failed)).await
+}
+
+/// Does what waits for a disk off the threads that serve requests.
+async fn elsewhere<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, DbError> + Send + 'static,
+) -> Result<R, DbError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| DbError::Closed)?
 }

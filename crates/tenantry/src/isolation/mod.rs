@@ -75,7 +75,7 @@ impl Places {
         &self.files
     }
 
-    pub(crate) fn migrations(&self) -> &Migrations {
+    pub(crate) fn migrations(&self) -> &Arc<Migrations> {
         &self.migrations
     }
 

@@ -1,6 +1,7 @@
 //! A tenant's data as it is at one moment, to be read while others go on writing.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,6 +17,7 @@ use crate::{
         sqlite::{self, Create, Database},
         transfer::Whose,
     },
+    migrate::{MigrateError, Migrations, pending_on_sqlite},
     tenancy::Inner,
     tenant::{Isolation, Tenant, TenantId},
 };
@@ -24,7 +26,7 @@ use crate::{
 /// gone when this is dropped.
 pub(super) struct Snapshot {
     db: TenantDb,
-    _copy: Option<Arc<Copied>>,
+    copy: Option<Arc<Copied>>,
 }
 
 /// A copy of a file, that others leave alone as long as this process lives.
@@ -40,7 +42,7 @@ impl Snapshot {
         if tenant.isolation() != Isolation::File {
             return Ok(Self {
                 db: inner.places.handle(tenant)?,
-                _copy: None,
+                copy: None,
             });
         }
         let from = inner.places.files().path(tenant.id());
@@ -58,7 +60,7 @@ impl Snapshot {
         if let Central::Server(_) = &inner.central {
             let part = |whose| Self {
                 db: inner.central.part(whose),
-                _copy: None,
+                copy: None,
             };
             return Ok((part(Whose::Catalog), part(Whose::Central)));
         }
@@ -66,7 +68,7 @@ impl Snapshot {
         let catalog = Self::of_file(inner, from, Owner::Catalog).await?;
         let application = Self {
             db: catalog.db.clone(),
-            _copy: catalog._copy.clone(),
+            copy: catalog.copy.clone(),
         };
         Ok((catalog, application))
     }
@@ -76,7 +78,7 @@ impl Snapshot {
         let path = folder.join(format!("{}.db", TenantId::generate()));
         let to = path.clone();
         let held = tokio::task::spawn_blocking(move || {
-            fs::create_dir_all(folder).map_err(failed)?;
+            fs::create_dir_all(folder).map_err(sqlite::failed)?;
             match owner {
                 // it may be where nothing can be written
                 Owner::Nobody => copy_plainly(&from, &to),
@@ -91,7 +93,7 @@ impl Snapshot {
         };
         Ok(Self {
             db: Db::new(Engine::sqlite(database.clone())),
-            _copy: Some(Arc::new(Copied {
+            copy: Some(Arc::new(Copied {
                 path,
                 database,
                 _held: held,
@@ -101,6 +103,26 @@ impl Snapshot {
 
     pub(super) fn db(&self) -> &TenantDb {
         &self.db
+    }
+
+    /// Whether it is a file that has those migrations, all of them and no others.
+    pub(super) async fn is_file_of(
+        &self,
+        migrations: &Arc<Migrations>,
+    ) -> Result<bool, MigrateError> {
+        let Some(copy) = &self.copy else {
+            return Ok(false);
+        };
+        let ledger = pending_on_sqlite(&copy.database, migrations).await?;
+        Ok(ledger.pending.is_empty() && !ledger.ahead)
+    }
+
+    /// Writes the file that it is into another, without the rows of some tables: no byte of them is in
+    /// it. It blocks.
+    pub(super) fn write_without(self, to: &Path, tables: &HashSet<String>) -> Result<(), DbError> {
+        let copy = self.copy.ok_or(DbError::Closed)?;
+        copy.database.close_here();
+        sqlite::copy_without(&copy.path, to, tables)
     }
 }
 
@@ -120,19 +142,19 @@ impl Drop for Copied {
 }
 
 fn copy_plainly(from: &Path, to: &Path) -> Result<File, DbError> {
-    let held = File::create_new(to).map_err(failed)?;
-    held.lock().map_err(failed)?;
+    let held = File::create_new(to).map_err(sqlite::failed)?;
+    held.lock().map_err(sqlite::failed)?;
     if let Err(error) = fs::copy(from, to) {
         remove(to);
-        return Err(failed(error));
+        return Err(sqlite::failed(error));
     }
     Ok(held)
 }
 
 /// Copies a file as it is at one moment, page by page, without keeping anybody from writing.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<File, DbError> {
-    let held = File::create_new(to).map_err(failed)?;
-    held.lock().map_err(failed)?;
+    let held = File::create_new(to).map_err(sqlite::failed)?;
+    held.lock().map_err(sqlite::failed)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let copied = || {
         let from = Connection::open_with_flags(from, flags)?;
@@ -146,10 +168,6 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<File, DbError> {
         sqlite::translate(error)
     })?;
     Ok(held)
-}
-
-fn failed(error: std::io::Error) -> DbError {
-    DbError::Engine(Box::new(error))
 }
 
 fn folder(inner: &Inner) -> PathBuf {

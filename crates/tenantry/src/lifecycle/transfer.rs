@@ -1,11 +1,14 @@
 //! A tenant's rows, from one place into another.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::Receiver;
 
-use super::{LifecycleError, NewTenant, folders, snapshot::Snapshot};
+use super::{LifecycleError, NewTenant, SeedError, folders, snapshot::Snapshot};
 use crate::{
     Tenancy,
     db::{
@@ -13,7 +16,7 @@ use crate::{
         transfer::{self, Cell, Item, LoadError, Loader, Selection, Structure, Whose},
     },
     scoped::settings::{Fields, without_secrets},
-    tenant::{Tenant, TenantId},
+    tenant::{Isolation, Tenant, TenantId},
 };
 
 /// What lets somebody in, and is given to one tenant alone: whoever has a token of one tenant has
@@ -54,9 +57,7 @@ impl Tenancy {
         };
         let (tenancy, from) = (self.clone(), tenant.id());
         let copying = move |made: Tenant, _: TenantDb| async move {
-            // on nobody's account
-            let db = tenancy.0.places.handle(&made)?;
-            copy(&snapshot, &db, selection).await?;
+            bring(&tenancy, snapshot, &made, selection).await?;
             folders::copy_own(&tenancy.0, from, made.id()).await?;
             let store = tenancy.0.catalog.store();
             let settings = without_secrets(store.settings_of(from).await?);
@@ -90,6 +91,27 @@ impl crate::tenancy::Inner {
         let ours = CREDENTIALS.iter().map(|table| (*table).to_owned());
         ours.chain(self.credential_tables.iter().cloned()).collect()
     }
+}
+
+/// Brings what the snapshot has into the place of a tenant that is being made, whose tables are empty.
+async fn bring(
+    tenancy: &Tenancy,
+    from: Snapshot,
+    to: &Tenant,
+    selection: Selection,
+) -> Result<(), SeedError> {
+    let places = &tenancy.0.places;
+    if to.isolation() == Isolation::File && from.is_file_of(places.migrations()).await? {
+        // pages, and not rows one by one; in place of the file that it has, with all that stands beside it
+        let files = places.files();
+        files.remove(to.id()).await?;
+        let write = move |to: &Path| from.write_without(to, &selection.without);
+        return Ok(files.bring(to.id(), write).await?);
+    }
+    // on nobody's account
+    let db = places.handle(to)?;
+    copy(&from, &db, selection).await?;
+    Ok(())
 }
 
 /// Copies what the snapshot has into a place whose tables are empty.

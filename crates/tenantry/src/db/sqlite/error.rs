@@ -1,3 +1,5 @@
+use std::io;
+
 use rusqlite::{Error, ErrorCode, ffi};
 
 use super::ddl::TYPE_CHECK;
@@ -52,6 +54,14 @@ pub(crate) fn translate(error: Error) -> DbError {
         ErrorCode::Unknown => DbError::Statement(message),
         // nothing but blanks and comments
         ErrorCode::ApiMisuse => DbError::Statement("there is no statement".into()),
+        _ => DbError::Engine(Box::new(error)),
+    }
+}
+
+/// Says in the library's words why a file cannot be read or written.
+pub(crate) fn failed(error: io::Error) -> DbError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DbError::Full,
         _ => DbError::Engine(Box::new(error)),
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod functions;
 mod statement;
 mod stream;
+mod without;
 
 use std::{any::Any, ops::ControlFlow, sync::Arc};
 
@@ -17,7 +18,8 @@ pub(crate) use database::Lease;
 pub(super) use statement::read_column;
 pub(super) use stream::{Rows, start_alone, stream_within};
 
-pub(crate) use error::translate;
+pub(crate) use error::{failed, translate};
+pub(crate) use without::copy_without;
 
 use self::{
     blocking::on_lease,

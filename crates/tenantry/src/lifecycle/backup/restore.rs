@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,6 +19,7 @@ use crate::{
     db::{
         TenantDb,
         postgres::scope::literal,
+        sqlite,
         transfer::{Cell, Loader, Selection, Whose},
     },
     failpoint::failpoint,
@@ -269,8 +270,14 @@ impl Tenancy {
         };
         let from = entry.data.at(folder);
         if entry.is_file() && draft.isolation() == Isolation::File {
-            let files = inner.places.files();
-            return Ok(files.bring(draft.id(), from, without).await?);
+            let (files, id) = (inner.places.files(), draft.id());
+            if without.is_empty() {
+                let copy = move |to: &Path| fs::copy(from, to).map(drop).map_err(sqlite::failed);
+                return Ok(files.bring(id, copy).await?);
+            }
+            let snapshot = Snapshot::of_copy(inner, &from).await?;
+            let write = move |to: &Path| snapshot.write_without(to, &without);
+            return Ok(files.bring(id, write).await?);
         }
         self.provision_as(draft, &entry.applied).await?;
         failpoint("restore.placed");

@@ -1,4 +1,4 @@
-//! Tenants are deleted and come back, are cloned, put into archives, and moved.
+//! Tenants are deleted and come back, are put into archives, and moved.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,22 +14,20 @@ use crate::{
 list! { "copies":
     deleted_and_restored, restored_under_another_code, erased_after_it_was_deleted,
     a_certificate_tells_what_was_erased, a_deleted_one_is_not_migrated_away,
-    cloned_with_all_it_has, a_clone_lets_nobody_in, a_clone_is_of_one_tenant_alone,
-    a_clone_goes_its_own_way, cloned_while_somebody_writes, rows_that_point_to_each_other,
     exported_and_imported, an_archive_is_the_same_again, an_archive_has_no_secrets,
     an_archive_of_nobody, a_damaged_archive_makes_nothing, an_archive_that_does_not_fit,
     moved_through_every_isolation, moved_while_in_use, moved_where_there_is_no_place,
 }
 
-fn code(text: &str) -> TenantCode {
+pub(super) fn code(text: &str) -> TenantCode {
     text.parse().unwrap()
 }
 
-async fn find(tenancy: &Tenancy, text: &str) -> Option<Tenant> {
+pub(super) async fn find(tenancy: &Tenancy, text: &str) -> Option<Tenant> {
     tenancy.tenant(&code(text)).await.unwrap()
 }
 
-async fn db_of(tenancy: &Tenancy, text: &str) -> TenantDb {
+pub(super) async fn db_of(tenancy: &Tenancy, text: &str) -> TenantDb {
     let tenant = find(tenancy, text).await.unwrap();
     tenancy.db(&tenant).await.unwrap()
 }
@@ -143,7 +141,7 @@ async fn a_deleted_one_is_not_migrated_away(mut place: Place) {
 }
 
 /// One row of every kind of value, and of none.
-async fn fill(place: &Place, db: &TenantDb) {
+pub(super) async fn fill(place: &Place, db: &TenantDb) {
     db.query(
         "INSERT INTO samples VALUES
             (1, true, -3, 7, 9000000000, 0.5, 0.1, 'ü ''; -- \\ \"', $1, $2, $3, $4, $5, $6, $7),
@@ -174,7 +172,7 @@ async fn fill(place: &Place, db: &TenantDb) {
 }
 
 /// Everything that a tenant has but what lets somebody in, to the byte.
-async fn archived(tenancy: &Tenancy, text: &str, folder: &Path) -> String {
+pub(super) async fn archived(tenancy: &Tenancy, text: &str, folder: &Path) -> String {
     let tenant = find(tenancy, text).await.unwrap();
     let path = folder.join(format!("{}.archive", uuid::Uuid::now_v7()));
     let how = Exporting::default();
@@ -192,142 +190,16 @@ fn read_archive(path: &Path) -> String {
 }
 
 /// The lines about tables and rows, without whose they are.
-fn rows_of(archive: &str) -> Vec<&str> {
+pub(super) fn rows_of(archive: &str) -> Vec<&str> {
     let lines = archive.lines().skip(1);
     lines
         .filter(|line| !line.starts_with("{\"tables\""))
         .collect()
 }
 
-async fn cloned_with_all_it_has(place: Place) {
-    let db = place.db("acme").await;
-    fill(&place, &db).await;
-    let acme = find(place.tenancy(), "acme").await.unwrap();
-    let clone = place
-        .tenancy()
-        .clone_tenant(&acme, place.new_tenant("twin"))
-        .await;
-    let clone = clone.unwrap();
-    assert_ne!(clone.id(), acme.id());
-    let first = archived(place.tenancy(), "acme", place.folder()).await;
-    let second = archived(place.tenancy(), "twin", place.folder()).await;
-    assert_eq!(rows_of(&first), rows_of(&second));
-    assert!(rows_of(&first).len() > 450, "and it is not nothing");
-}
-
-async fn count(db: &TenantDb, table: &str) -> i64 {
+pub(super) async fn count(db: &TenantDb, table: &str) -> i64 {
     let ask = db.query(&format!("SELECT count(*) FROM {table}"));
     ask.scalar().await.unwrap()
-}
-
-async fn a_clone_lets_nobody_in(place: Place) {
-    let db = place.db("acme").await;
-    let ann = add_user(&place, &db, "ann@example.com").await;
-    let token = Tokens::on(&db).issue(ann.id).await.unwrap();
-    let acme = find(place.tenancy(), "acme").await.unwrap();
-    let new = place.new_tenant("twin");
-    place.tenancy().clone_tenant(&acme, new).await.unwrap();
-    let twin = db_of(place.tenancy(), "twin").await;
-    let in_twin = Tokens::on(&twin).authenticate(&token.secret).await.unwrap();
-    assert!(in_twin.is_none());
-    let in_acme = Tokens::on(&db).authenticate(&token.secret).await.unwrap();
-    assert!(in_acme.is_some());
-    assert_eq!(count(&twin, "users").await, 1);
-    for table in [
-        "tokens",
-        "sessions",
-        "links",
-        "jwt_keys",
-        "jwt_families",
-        "api_keys",
-    ] {
-        assert_eq!(count(&twin, table).await, 0, "{table}");
-    }
-}
-
-async fn a_clone_is_of_one_tenant_alone(place: Place) {
-    add_note(&place.db("acme").await, 1, "acme's").await;
-    add_note(&place.db("globex").await, 2, "globex's").await;
-    let acme = find(place.tenancy(), "acme").await.unwrap();
-    let new = place.new_tenant("twin");
-    place.tenancy().clone_tenant(&acme, new).await.unwrap();
-    let twin = db_of(place.tenancy(), "twin").await;
-    assert_eq!(note(&twin, 1).await.as_deref(), Some("acme's"));
-    assert_eq!(count_notes(&twin).await, 1, "and nothing of globex's");
-    assert_eq!(count_notes(&place.db("globex").await).await, 1);
-}
-
-async fn a_clone_goes_its_own_way(place: Place) {
-    let db = place.db("acme").await;
-    add_note(&db, 1, "both").await;
-    let acme = find(place.tenancy(), "acme").await.unwrap();
-    let new = place.new_tenant("twin");
-    place.tenancy().clone_tenant(&acme, new).await.unwrap();
-    let twin = db_of(place.tenancy(), "twin").await;
-    add_note(&twin, 2, "twin's").await;
-    db.query("DELETE FROM notes").execute().await.unwrap();
-    assert_eq!(count_notes(&twin).await, 2);
-    let gone = find(place.tenancy(), "acme").await.unwrap();
-    place.tenancy().erase(&gone).await.unwrap();
-    assert_eq!(count_notes(&twin).await, 2);
-}
-
-async fn cloned_while_somebody_writes(place: Place) {
-    let db = place.db("acme").await;
-    add_notes(&db, 500).await;
-    // a pair at a time: a clone has both of each or none
-    let writing = tokio::spawn({
-        let db = db.clone();
-        async move {
-            for id in 1..200_i64 {
-                let mut tx = db.begin();
-                for id in [id * 1000, id * 1000 + 1] {
-                    let add = tx.query("INSERT INTO notes (id, text) VALUES ($1, 'pair')");
-                    add.bind(id).execute().await.unwrap();
-                }
-                tx.commit().await.unwrap();
-            }
-        }
-    });
-    let acme = find(place.tenancy(), "acme").await.unwrap();
-    for number in 0..3 {
-        let new = place.new_tenant(&format!("twin-{number}"));
-        let twin = place.tenancy().clone_tenant(&acme, new).await.unwrap();
-        let twin = place.tenancy().db(&twin).await.unwrap();
-        assert_eq!((count_notes(&twin).await - 500) % 2, 0);
-    }
-    writing.await.unwrap();
-}
-
-async fn rows_that_point_to_each_other(mut place: Place) {
-    let circle = super::tables().sql(
-        "0002_circle",
-        "CREATE TABLE folders (id bigint PRIMARY KEY, parent bigint REFERENCES folders (id), cover bigint);
-         CREATE TABLE files (id bigint PRIMARY KEY, folder bigint NOT NULL REFERENCES folders (id))",
-    );
-    let circle = circle.twins(
-        "0003_cover",
-        "SELECT 1",
-        "ALTER TABLE folders ADD FOREIGN KEY (cover) REFERENCES files (id)",
-    );
-    place.reopen_as(place.config_with(circle)).await;
-    let db = place.db("acme").await;
-    // the parent comes after its child, and a folder's cover after the folder
-    for sql in [
-        "INSERT INTO folders (id) VALUES (9), (1)",
-        "UPDATE folders SET parent = 9 WHERE id = 1",
-        "INSERT INTO files (id, folder) VALUES (5, 1)",
-        "UPDATE folders SET cover = 5 WHERE id = 1",
-    ] {
-        db.query(sql).execute().await.expect(sql);
-    }
-    let acme = find(place.tenancy(), "acme").await.unwrap();
-    let new = place.new_tenant("twin");
-    let twin = place.tenancy().clone_tenant(&acme, new).await.unwrap();
-    let twin = place.tenancy().db(&twin).await.unwrap();
-    let ask = twin.query("SELECT id, parent, cover FROM folders ORDER BY id");
-    let rows: Vec<(i64, Option<i64>, Option<i64>)> = ask.all().await.unwrap();
-    assert_eq!(rows, [(1, Some(9), Some(5)), (9, None, None)]);
 }
 
 async fn exported_and_imported(place: Place) {

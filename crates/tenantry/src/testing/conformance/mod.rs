@@ -6,6 +6,7 @@
 
 mod accounts;
 mod cache;
+mod clones;
 mod concurrency;
 mod constraints;
 mod copies;
@@ -59,7 +60,7 @@ impl std::fmt::Debug for Case {
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = Case> {
-    let data: [&[Case]; 12] = [
+    let data: [&[Case]; 13] = [
         values::CASES,
         statements::CASES,
         constraints::CASES,
@@ -69,6 +70,7 @@ pub fn cases() -> impl Iterator<Item = Case> {
         concurrency::CASES,
         lifecycle::CASES,
         copies::CASES,
+        clones::CASES,
         upkeep::CASES,
         users::CASES,
         tokens::CASES,

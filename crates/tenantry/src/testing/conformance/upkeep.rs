@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use futures_util::future::join_all;
 
-use super::{Place, add_note, count_notes, list, note, users::add_user};
+use super::{Place, add_note, clones::has_bytes, count_notes, list, note, users::add_user};
 use crate::{
     Tenancy, Tenant,
     catalog::Change,
@@ -144,6 +144,12 @@ async fn one_is_restored_beside_itself(place: Place) {
             .unwrap()
             .is_none()
     );
+    let digest = acme_db.query("SELECT digest FROM tokens");
+    let digest: Vec<u8> = digest.scalar().await.unwrap();
+    assert!(!has_bytes(&place, &made, &digest));
+    if place.isolation() == Isolation::File {
+        assert!(has_bytes(&place, &acme, &digest), "as it would be found");
+    }
     // nor by way of an import, which would take the archive in it for an exported one
     if place.isolation() != Isolation::File {
         let archive = folder.join(format!("tenants/{}.archive", acme.id()));
