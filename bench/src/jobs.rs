@@ -143,15 +143,7 @@ pub(crate) async fn work(work: Work) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
-    tokio::select! {
-        biased; // listens for signals before anything is begun
-        result = told_to_stop() => result.and(Err(Error::Interrupted)),
-        result = on_a_place(&plan) => result,
-    }
-}
-
-async fn on_a_place(plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn run(plan: &Plan) -> Result<(), Error> {
     let folder = tempfile::tempdir().map_err(Error::io("making a folder"))?;
     let data = folder.path().join("data");
     if plan.isolation == Isolation::File {

@@ -193,59 +193,25 @@ fn main() -> ExitCode {
         // one thread asks: it must take as little as it can from those that it measures
         Command::Postgres(plan) => {
             plan.check();
-            start(
-                &mut runtime::Builder::new_current_thread(),
-                stoppable(on_a_cluster(plan)),
-            )
+            on_one_thread(stoppable(on_a_cluster(plan)))
         }
-        Command::Files(files) => start(
-            &mut runtime::Builder::new_current_thread(),
-            stoppable(files::run(files)),
-        ),
-        Command::Flood(plan) => start(
-            &mut runtime::Builder::new_current_thread(),
-            flood::run(plan),
-        ),
-        Command::Decide(plan) => start(
-            &mut runtime::Builder::new_current_thread(),
-            decide::run(plan),
-        ),
-        // one thread, so that nothing of it goes on beside what is timed
-        Command::Request(plan) => start(
-            &mut runtime::Builder::new_current_thread(),
-            request::run(plan),
-        ),
-        Command::Memory(plan) => {
-            start(&mut runtime::Builder::new_multi_thread(), memory::run(plan))
-        }
-        Command::Start(plan) => start(&mut runtime::Builder::new_multi_thread(), start::run(plan)),
-        Command::Lifecycle(plan) => start(
-            &mut runtime::Builder::new_multi_thread(),
-            lifecycle::run(plan),
-        ),
-        Command::Jobs(plan) => start(&mut runtime::Builder::new_multi_thread(), jobs::run(plan)),
-        // as it is paced, one thread is enough
-        Command::Neighbours(plan) => start(
-            &mut runtime::Builder::new_current_thread(),
-            neighbours::run(plan),
-        ),
-        Command::ServeNeighbours(serve) => start(
-            &mut runtime::Builder::new_multi_thread(),
-            neighbours::serve(serve),
-        ),
-        Command::Work(work) => start(&mut runtime::Builder::new_multi_thread(), jobs::work(work)),
-        Command::Serve(serve) => start(
-            &mut runtime::Builder::new_multi_thread(),
-            serve::serve(serve),
-        ),
-        Command::Mind(mind) => start(
-            &mut runtime::Builder::new_current_thread(),
-            peers::mind(mind),
-        ),
-        Command::Keep(keep) => start(
-            &mut runtime::Builder::new_current_thread(),
-            cluster::keep(keep),
-        ),
+        Command::Files(files) => on_one_thread(stoppable(files::run(files))),
+        Command::Flood(plan) => on_one_thread(stoppable(flood::run(plan))),
+        Command::Decide(plan) => on_one_thread(stoppable(decide::run(plan))),
+        // so that nothing of it goes on beside what is timed
+        Command::Request(plan) => on_one_thread(stoppable(request::run(&plan))),
+        // as it is paced, one is enough
+        Command::Neighbours(plan) => on_one_thread(stoppable(neighbours::run(&plan))),
+        Command::Memory(plan) => on_all_threads(stoppable(memory::run(&plan))),
+        Command::Start(plan) => on_all_threads(stoppable(start::run(&plan))),
+        Command::Lifecycle(plan) => on_all_threads(stoppable(lifecycle::run(&plan))),
+        Command::Jobs(plan) => on_all_threads(stoppable(jobs::run(&plan))),
+        // whoever started these tells them to stop
+        Command::ServeNeighbours(serve) => on_all_threads(neighbours::serve(serve)),
+        Command::Work(work) => on_all_threads(jobs::work(work)),
+        Command::Serve(serve) => on_all_threads(serve::serve(serve)),
+        Command::Mind(mind) => on_one_thread(peers::mind(mind)),
+        Command::Keep(keep) => on_one_thread(cluster::keep(keep)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -257,18 +223,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(
-    builder: &mut runtime::Builder,
-    work: impl Future<Output = Result<(), Error>>,
-) -> Result<(), Error> {
-    let runtime = builder
-        .enable_all()
-        .build()
-        .map_err(Error::io("starting the runtime"))?;
+type Done = Result<(), Error>;
+
+fn on_one_thread(work: impl Future<Output = Done>) -> Done {
+    on(runtime::Builder::new_current_thread(), work)
+}
+
+fn on_all_threads(work: impl Future<Output = Done>) -> Done {
+    on(runtime::Builder::new_multi_thread(), work)
+}
+
+fn on(mut threads: runtime::Builder, work: impl Future<Output = Done>) -> Done {
+    let runtime = threads.enable_all().build();
+    let runtime = runtime.map_err(Error::io("starting the runtime"))?;
     runtime.block_on(work)
 }
 
-async fn stoppable(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+async fn stoppable(work: impl Future<Output = Done>) -> Done {
     // whichever way it ends, the servers are stopped and what they kept is removed
     tokio::select! {
         biased; // listens for signals before anything is begun

@@ -20,7 +20,6 @@ use crate::{
     process::{self, Memory},
     report::{self, Report, median, range, say},
     shop::{Serving, Shops, request},
-    told_to_stop,
 };
 
 /// How many connections ask.
@@ -66,16 +65,7 @@ pub(crate) struct Plan {
     output: Option<PathBuf>,
 }
 
-pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
-    // whichever way it ends, servers are stopped and what they kept is removed
-    tokio::select! {
-        biased;
-        result = told_to_stop() => result.and(Err(Error::Interrupted)),
-        result = measure(&plan) => result,
-    }
-}
-
-async fn measure(plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn run(plan: &Plan) -> Result<(), Error> {
     let mut report = Report::into_file(plan.output.as_deref())?;
     let folder = match &plan.folder {
         Some(below) => tempfile::tempdir_in(below),

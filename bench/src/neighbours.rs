@@ -38,7 +38,6 @@ use crate::{
     flood::{Connection, median},
     process,
     report::{print, say},
-    told_to_stop,
 };
 
 /// Counts what a join of a tenant's 25 products with themselves has: some milliseconds of a processor.
@@ -114,16 +113,7 @@ struct Round {
     elapsed: Duration,
 }
 
-pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
-    // whichever way it ends, servers are stopped and what they kept is removed
-    tokio::select! {
-        biased;
-        result = told_to_stop() => result.and(Err(Error::Interrupted)),
-        result = all(&plan) => result,
-    }
-}
-
-async fn all(plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn run(plan: &Plan) -> Result<(), Error> {
     print(format_args!(
         "{} tenants with {} requests a second each, and one with {}; {} rounds of {} s\n\n\
          | isolation | beside | p50 | p99 | p99 against quiet | failed | noisy/s | 429 | other | server CPU | PostgreSQL CPU | driver CPU |\n\

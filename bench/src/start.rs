@@ -13,7 +13,6 @@ use crate::{
     flood::Connection,
     report::{self, Report, median, range, say},
     shop::{Shops, request},
-    told_to_stop,
     workload::Random,
 };
 
@@ -45,14 +44,6 @@ pub(crate) struct Plan {
     output: Option<PathBuf>,
 }
 
-pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
-    tokio::select! {
-        biased;
-        result = told_to_stop() => result.and(Err(Error::Interrupted)),
-        result = measure(&plan) => result,
-    }
-}
-
 /// What was waited for, in milliseconds from the start of the program on.
 #[derive(Default)]
 struct Waits {
@@ -60,7 +51,7 @@ struct Waits {
     page: Vec<f64>,
 }
 
-async fn measure(plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn run(plan: &Plan) -> Result<(), Error> {
     let mut report = Report::into_file(plan.output.as_deref())?;
     let folder = match &plan.folder {
         Some(below) => tempfile::tempdir_in(below),

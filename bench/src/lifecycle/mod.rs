@@ -31,7 +31,6 @@ use crate::{
     cluster::{Cluster, find_programs},
     data,
     report::{median, print, range, say},
-    told_to_stop,
 };
 
 /// How many tenants, and how often the two take turns.
@@ -72,15 +71,7 @@ fn migrations() -> Migrations {
     data::migrations().sql("0002_note", COLUMN)
 }
 
-pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
-    tokio::select! {
-        biased; // listens for signals before anything is begun
-        result = told_to_stop() => result.and(Err(Error::Interrupted)),
-        result = measure(&plan) => result,
-    }
-}
-
-async fn measure(plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn run(plan: &Plan) -> Result<(), Error> {
     print(format_args!(
         "{} turns, {} migrated at a time; tenants a second (median over the turns, least–most)\n\n\
          | tenants | | tenantry | by hand | of it (least–most) |\n|--:|---|--:|--:|--:|\n",

@@ -15,7 +15,6 @@ use self::ladder::{DECISION, Ladder};
 use crate::{
     Error,
     report::{self, Report, median, range, say},
-    told_to_stop,
 };
 
 /// The program that counts allocations.
@@ -45,15 +44,7 @@ pub(crate) struct Plan {
     output: Option<PathBuf>,
 }
 
-pub(crate) async fn run(plan: Plan) -> Result<(), Error> {
-    tokio::select! {
-        biased; // listens for signals before anything is begun
-        result = told_to_stop() => result.and(Err(Error::Interrupted)),
-        result = measure(&plan) => result,
-    }
-}
-
-async fn measure(plan: &Plan) -> Result<(), Error> {
+pub(crate) async fn run(plan: &Plan) -> Result<(), Error> {
     let mut report = Report::into_file(plan.output.as_deref())?;
     let counted = match plan.times_only {
         true => None,
