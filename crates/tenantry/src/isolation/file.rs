@@ -39,6 +39,9 @@ enum Open {
     Closed,
 }
 
+/// Writes a file, into one that is there and empty. It blocks.
+pub(crate) type Write = Box<dyn FnOnce(&Path) -> Result<(), DbError> + Send>;
+
 /// A tenant's open file, and whether its migrations have been seen to.
 pub(crate) struct OpenFile {
     pub(crate) database: Arc<Database>,
@@ -158,19 +161,17 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the tenant's file by `write`, which is told where.
-    pub(crate) async fn bring(
-        &self,
-        id: TenantId,
-        write: impl FnOnce(&Path) -> Result<(), DbError> + Send + 'static,
-    ) -> Result<(), DbError> {
+    /// Makes the tenant's file by `write`, which is told where an empty one is. No process may have had the
+    /// tenant's file open before: what it wrote would go where nobody looks any more.
+    pub(crate) async fn bring(&self, id: TenantId, write: Write) -> Result<(), DbError> {
         let path = self.path(id);
         let draft = draft(&path);
         let (folder, to) = (path.parent().unwrap_or(&path).to_owned(), draft.clone());
         blocking(move || {
             fs::create_dir_all(&folder)?;
             // what a process left that was killed
-            remove_file(&to)
+            remove_whole(&to)?;
+            fs::File::create_new(&to).map(drop)
         })
         .await?;
         let to = draft.clone();
@@ -186,21 +187,16 @@ impl Files {
 
     /// Removes the tenant's file and all that stands beside it. Nothing there is fine too.
     pub(crate) async fn remove(&self, id: TenantId) -> Result<(), DbError> {
-        self.close(id);
+        let open = match &mut *self.lock() {
+            Open::Files(open) => open.pop(&id),
+            Open::Closed => None,
+        };
         let path = self.path(id);
         blocking(move || {
-            // The file itself first: without it nobody can open it any more, and make the two
-            // that stand beside it anew.
-            for path in [
-                draft(&path),
-                beside(&draft(&path), "-wal"),
-                beside(&draft(&path), "-shm"),
-                path.clone(),
-                beside(&path, "-wal"),
-                beside(&path, "-shm"),
-            ] {
-                remove_file(&path)?;
-            }
+            // before there may be another of that name, whose log it would take for its own
+            open.inspect(|file| file.database.close_here());
+            remove_whole(&draft(&path))?;
+            remove_whole(&path)?;
             match path.parent() {
                 Some(folder) if folder.exists() => sync_folder(folder),
                 _ => Ok(()),
@@ -266,12 +262,16 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// Removes a file. None there is fine too.
-fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Removes a file and what SQLite has beside it. Nothing there is fine too.
+fn remove_whole(path: &Path) -> io::Result<()> {
+    // The file itself first: without it nobody can open it any more, and make the others anew.
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        match fs::remove_file(beside(path, suffix)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 async fn blocking<R: Send + 'static>(
@@ -285,5 +285,5 @@ async fn elsewhere<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, DbError> + Send + 'static,
 ) -> Result<R, DbError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| DbError::Closed)?
+    done.map_err(sqlite::not_ended)?
 }

@@ -17,7 +17,7 @@ use crate::{
     central::Central,
     db::TenantDb,
     failpoint::failpoint,
-    isolation::LOCAL,
+    isolation::{LOCAL, file::Write},
     tenancy::Inner,
     tenant::{Isolation, Placement, Record, Tenant, TenantCode, TenantId, TenantStatus},
 };
@@ -65,6 +65,10 @@ impl NewTenant {
         self.owner = Some(account_id);
         self
     }
+
+    pub(super) fn isolation_in(&self, inner: &Inner) -> Isolation {
+        self.isolation.unwrap_or(inner.default_isolation)
+    }
 }
 
 impl Tenancy {
@@ -96,13 +100,15 @@ impl Tenancy {
         F: FnOnce(TenantDb) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, SeedError>> + Send,
     {
-        self.create_for(new, move |_, db| seed(db)).await
+        self.create_for(new, None, move |_, db| seed(db)).await
     }
 
-    /// As [`create_with`](Self::create_with), where what is put there is not only in the database.
+    /// As [`create_with`](Self::create_with), where what is put there is not only in the database, and may
+    /// be a `file` that is written before.
     pub(super) async fn create_for<T, F, Fut>(
         &self,
         new: NewTenant,
+        file: Option<Write>,
         seed: F,
     ) -> Result<(Tenant, T), LifecycleError>
     where
@@ -111,7 +117,7 @@ impl Tenancy {
         Fut: Future<Output = Result<T, SeedError>> + Send,
     {
         let tenancy = self.clone();
-        tokio::spawn(async move { tenancy.create_here(new, seed).await }.in_current_span())
+        tokio::spawn(async move { tenancy.create_here(new, file, seed).await }.in_current_span())
             .await
             .unwrap_or(Err(LifecycleError::ShuttingDown))
     }
@@ -119,6 +125,7 @@ impl Tenancy {
     async fn create_here<T, F, Fut>(
         &self,
         new: NewTenant,
+        file: Option<Write>,
         seed: F,
     ) -> Result<(Tenant, T), LifecycleError>
     where
@@ -133,7 +140,12 @@ impl Tenancy {
             return Err(LifecycleError::NoPlace(placement.clone()));
         }
         let _kept = KeptConnections::of(self);
-        let (draft, lock, is_placed) = match self.claim(&draft).await? {
+        // of one that was made ahead another process may have the file open
+        let ahead = match file {
+            None => self.claim(&draft).await?,
+            Some(_) => None,
+        };
+        let (draft, lock, is_placed) = match ahead {
             Some((claimed, lock)) => (claimed, lock, true),
             None => {
                 let lock = self.reserve(&draft).await?;
@@ -142,7 +154,10 @@ impl Tenancy {
         };
         failpoint("create.recorded");
         let made = async {
-            if !is_placed {
+            if let Some(write) = file {
+                let brought = inner.places.files().bring(draft.id(), write).await;
+                brought.map_err(|error| LifecycleError::Seed(error.into()))?;
+            } else if !is_placed {
                 inner.provision(&draft).await?;
             }
             failpoint("create.placed");
@@ -220,13 +235,14 @@ where
 }
 
 fn record(inner: &Arc<Inner>, new: NewTenant) -> Tenant {
+    let isolation = new.isolation_in(inner);
     Tenant::new(Record {
         id: TenantId::generate(),
         code: new.code,
         name: new.name,
         status: TenantStatus::Creating,
         placement: Placement {
-            isolation: new.isolation.unwrap_or(inner.default_isolation),
+            isolation,
             server: new.server,
         },
         schema_version: inner.tenant_version.clone(),

@@ -166,7 +166,7 @@ impl Tenancy {
             crate::failpoint::failpoint("import.loaded");
             Ok(())
         };
-        match self.create_for(new, loading).await {
+        match self.create_for(new, None, loading).await {
             Ok((tenant, ())) => Ok(tenant),
             Err(LifecycleError::Seed(error)) => Err(match error.downcast::<ArchiveError>() {
                 Ok(error) => LifecycleError::Archive(*error),

@@ -17,6 +17,7 @@ use crate::{
         sqlite::{self, Create, Database},
         transfer::Whose,
     },
+    isolation::file::Write,
     migrate::{MigrateError, Migrations, pending_on_sqlite},
     tenancy::Inner,
     tenant::{Isolation, Tenant, TenantId},
@@ -118,11 +119,13 @@ impl Snapshot {
     }
 
     /// Writes the file that it is into another, without the rows of some tables: no byte of them is in
-    /// it. It blocks.
-    pub(super) fn write_without(self, to: &Path, tables: &HashSet<String>) -> Result<(), DbError> {
-        let copy = self.copy.ok_or(DbError::Closed)?;
-        copy.database.close_here();
-        sqlite::copy_without(&copy.path, to, tables)
+    /// it.
+    pub(super) fn written_without(self, tables: HashSet<String>) -> Write {
+        Box::new(move |to| {
+            let copy = self.copy.ok_or(DbError::Closed)?;
+            copy.database.close_here();
+            sqlite::copy_without(&copy.path, to, &tables)
+        })
     }
 }
 

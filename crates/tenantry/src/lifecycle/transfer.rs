@@ -1,14 +1,11 @@
 //! A tenant's rows, from one place into another.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::Receiver;
 
-use super::{LifecycleError, NewTenant, SeedError, folders, snapshot::Snapshot};
+use super::{LifecycleError, NewTenant, folders, snapshot::Snapshot};
 use crate::{
     Tenancy,
     db::{
@@ -52,12 +49,18 @@ impl Tenancy {
         // what it lacks it gets first
         self.db(tenant).await?;
         let snapshot = Snapshot::of(&self.0, tenant).await?;
-        let selection = Selection {
-            without: self.0.credentials(),
+        let (tenancy, from, without) = (self.clone(), tenant.id(), self.0.credentials());
+        let to_file = new.isolation_in(&self.0) == Isolation::File;
+        let (file, rows) = match to_file && snapshot.is_file_of(self.0.places.migrations()).await? {
+            true => (Some(snapshot.written_without(without)), None),
+            false => (None, Some((snapshot, Selection { without }))),
         };
-        let (tenancy, from) = (self.clone(), tenant.id());
         let copying = move |made: Tenant, _: TenantDb| async move {
-            bring(&tenancy, snapshot, &made, selection).await?;
+            if let Some((snapshot, selection)) = rows {
+                // on nobody's account
+                let db = tenancy.0.places.handle(&made)?;
+                copy(&snapshot, &db, selection).await?;
+            }
             folders::copy_own(&tenancy.0, from, made.id()).await?;
             let store = tenancy.0.catalog.store();
             let settings = without_secrets(store.settings_of(from).await?);
@@ -65,7 +68,7 @@ impl Tenancy {
             crate::failpoint::failpoint("clone.copied");
             Ok(())
         };
-        let (tenant, ()) = self.create_for(new, copying).await?;
+        let (tenant, ()) = self.create_for(new, file, copying).await?;
         Ok(tenant)
     }
 }
@@ -91,27 +94,6 @@ impl crate::tenancy::Inner {
         let ours = CREDENTIALS.iter().map(|table| (*table).to_owned());
         ours.chain(self.credential_tables.iter().cloned()).collect()
     }
-}
-
-/// Brings what the snapshot has into the place of a tenant that is being made, whose tables are empty.
-async fn bring(
-    tenancy: &Tenancy,
-    from: Snapshot,
-    to: &Tenant,
-    selection: Selection,
-) -> Result<(), SeedError> {
-    let places = &tenancy.0.places;
-    if to.isolation() == Isolation::File && from.is_file_of(places.migrations()).await? {
-        // pages, and not rows one by one; in place of the file that it has, with all that stands beside it
-        let files = places.files();
-        files.remove(to.id()).await?;
-        let write = move |to: &Path| from.write_without(to, &selection.without);
-        return Ok(files.bring(to.id(), write).await?);
-    }
-    // on nobody's account
-    let db = places.handle(to)?;
-    copy(&from, &db, selection).await?;
-    Ok(())
 }
 
 /// Copies what the snapshot has into a place whose tables are empty.

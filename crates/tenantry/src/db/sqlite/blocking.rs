@@ -28,7 +28,7 @@ pub(super) async fn on_lease<R: Send + 'static>(
 }
 
 /// Why work on a blocking thread did not come to its end.
-pub(super) fn not_ended(error: JoinError) -> DbError {
+pub(crate) fn not_ended(error: JoinError) -> DbError {
     if error.is_panic() {
         DbError::Engine(Box::new(error))
     } else {

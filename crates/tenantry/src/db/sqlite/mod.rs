@@ -12,6 +12,7 @@ mod without;
 
 use std::{any::Any, ops::ControlFlow, sync::Arc};
 
+pub(crate) use blocking::not_ended;
 pub(crate) use connection::{Create, assert_safe_version};
 pub(crate) use database::Database;
 pub(crate) use database::Lease;

@@ -14,75 +14,124 @@ use super::{
 };
 use crate::db::{DbError, postgres::scope::quoted};
 
-/// Writes what the file `from` has into the file `to`, which is not there yet, without the rows of those
-/// of `tables` that there are: no byte of them is in it. Nobody else has `from`, which is of no use after.
+/// Writes what the file `from` has into the file `to`, which is empty, without the rows of those of
+/// `tables` that there are: no byte of them is in it. Nobody else has `from`, which is of no use after.
 ///
 /// It is as if the rows had never been: no trigger hears of them, and nothing else goes with them.
 ///
 /// # Errors
-/// [`DbError::ForeignKey`] when a row that stays points to one of them.
+/// [`DbError::ForeignKey`] when a row that stays points to one of them; and when a virtual table is one of
+/// them, or is about one: what an index has of them is its own affair.
 pub(crate) fn copy_without(
     from: &Path,
     to: &Path,
     tables: &HashSet<String>,
 ) -> Result<(), DbError> {
-    let copied = || {
-        let from = Connection::open_with_flags(
-            from,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        // indexes are made by them
-        register(&from, &Clock::default())?;
-        from.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    let from = open(from).map_err(translate)?;
+    empty(&from, tables)?;
+    let written = from.execute("VACUUM INTO ?1", [Name(to)]);
+    written.map_err(translate)?;
+    let prepared = || {
+        // as all others are, so that the first who open it need not wait for each other
+        open(to)?.pragma_update(None, "journal_mode", "WAL")
+    };
+    prepared().map_err(translate)
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = Connection::open_with_flags(path, flags)?;
+    // indexes are made by them
+    register(&file, &Clock::default())?;
+    Ok(file)
+}
+
+/// Takes the rows of those tables away, and what the file knows of them.
+fn empty(file: &Connection, tables: &HashSet<String>) -> Result<(), DbError> {
+    let is_left_out = |name: &str| tables.iter().any(|one| one.eq_ignore_ascii_case(name));
+    let emptied = || {
+        file.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
         // if this does not come to its end it is begun anew, with another file
-        from.pragma_update(None, "journal_mode", "OFF")?;
-        from.pragma_update(None, "foreign_keys", false)?;
+        file.pragma_update(None, "journal_mode", "OFF")?;
+        file.pragma_update(None, "foreign_keys", false)?;
         let there = names(
-            &from,
+            file,
             "SELECT name FROM sqlite_schema WHERE type = 'table'",
-            "",
+            [],
         )?;
         let (without, kept): (Vec<_>, Vec<_>) =
-            there.into_iter().partition(|name| tables.contains(name));
+            there.into_iter().partition(|name| is_left_out(name));
+        if let Some(about) = virtual_about(file, &without)? {
+            return Ok(Err(DbError::Engine(
+                format!("the virtual table {about} may have what is to be left out").into(),
+            )));
+        }
         for table in &without {
-            from.execute_batch(&format!("DELETE FROM {}", quoted(table)))?;
+            file.execute_batch(&format!("DELETE FROM {}", quoted(table)))?;
         }
         for table in &kept {
-            if points_nowhere(&from, table, &without)? {
-                return Ok(false);
+            match table.as_str() {
+                // samples of keys are in it
+                "sqlite_stat1" | "sqlite_stat3" | "sqlite_stat4" => {
+                    file.execute_batch(&format!("DELETE FROM {table}"))?;
+                }
+                "sqlite_sequence" => {
+                    for name in &without {
+                        file.execute("DELETE FROM sqlite_sequence WHERE name = ?1", [name])?;
+                    }
+                }
+                table => {
+                    if let Some(to) = points_nowhere(file, table, is_left_out)? {
+                        tracing::warn!(table, to, "rows point to rows that are to be left out");
+                        return Ok(Err(DbError::ForeignKey));
+                    }
+                }
             }
         }
-        from.execute("VACUUM INTO ?1", [Name(to)])?;
-        Ok(true)
+        Ok(Ok(()))
     };
-    match copied().map_err(translate)? {
-        true => Ok(()),
-        false => Err(DbError::ForeignKey),
-    }
+    emptied().map_err(translate)?
 }
 
-/// Whether a row of the table points to one that is not there, of those tables.
-fn points_nowhere(file: &Connection, table: &str, without: &[String]) -> rusqlite::Result<bool> {
-    let pointed_at = names(
-        file,
-        "SELECT \"table\" FROM pragma_foreign_key_list(?1)",
-        table,
+/// A virtual table that is one of those tables, or is defined by the name of one.
+fn virtual_about(file: &Connection, tables: &[String]) -> rusqlite::Result<Option<String>> {
+    let mut ask = file.prepare(
+        "SELECT name, lower(sql) FROM sqlite_schema
+         WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'",
     )?;
-    let is_without = |name: &String| without.iter().any(|one| one.eq_ignore_ascii_case(name));
-    if !pointed_at.iter().any(is_without) {
-        return Ok(false);
+    let mut rows = ask.query([])?;
+    while let Some(row) = rows.next()? {
+        let sql: String = row.get(1)?;
+        let mut words = sql.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if words.any(|word| tables.iter().any(|one| one.eq_ignore_ascii_case(word))) {
+            return row.get(0).map(Some);
+        }
     }
-    let parents = "SELECT DISTINCT parent FROM pragma_foreign_key_check(?1)";
-    Ok(names(file, parents, table)?.iter().any(is_without))
+    Ok(None)
 }
 
-fn names(file: &Connection, sql: &str, of: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement = file.prepare(sql)?;
-    let of: &[&dyn ToSql] = match statement.parameter_count() {
-        0 => &[],
-        _ => &[&of],
-    };
-    statement.query_map(of, |row| row.get(0))?.collect()
+/// Which of those tables a row of this one points to that is not there.
+fn points_nowhere(
+    file: &Connection,
+    table: &str,
+    is_left_out: impl Fn(&str) -> bool,
+) -> rusqlite::Result<Option<String>> {
+    let to = "SELECT \"table\" FROM pragma_foreign_key_list(?1)";
+    if !names(file, to, [table])?.iter().any(|to| is_left_out(to)) {
+        return Ok(None);
+    }
+    let missed = "SELECT DISTINCT parent FROM pragma_foreign_key_check(?1)";
+    let missed = names(file, missed, [table])?;
+    Ok(missed.into_iter().find(|to| is_left_out(to)))
+}
+
+fn names(
+    file: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<String>> {
+    let mut ask = file.prepare(sql)?;
+    ask.query_map(params, |row| row.get(0))?.collect()
 }
 
 /// The name of a file, which need not be UTF-8.
@@ -101,36 +150,33 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::{Clock, copy_without, register};
+    use super::{copy_without, open};
     use crate::db::DbError;
-
-    fn open(path: &Path) -> Connection {
-        let file = Connection::open(path).unwrap();
-        register(&file, &Clock::default()).unwrap();
-        file
-    }
 
     /// Makes a file of people, each with a token, and writes it anew without tokens.
     fn without_tokens(folder: &Path, more: &str) -> Result<Connection, DbError> {
         let [from, to] = ["from.db", "to.db"].map(|name| folder.join(name));
-        let file = open(&from);
+        fs::File::create(&from).unwrap();
+        let file = open(&from).unwrap();
         file.execute_batch(
             "PRAGMA journal_mode = WAL;
              CREATE TABLE people (id integer PRIMARY KEY, name text, price text COLLATE decimal);
              CREATE INDEX by_name ON people (lower(name));
              CREATE INDEX by_price ON people (price);
-             CREATE TABLE tokens (id integer PRIMARY KEY, text text,
+             CREATE TABLE Tokens (id integer PRIMARY KEY AUTOINCREMENT, text text UNIQUE,
                 person integer REFERENCES people (id));
              CREATE TABLE uses (token integer REFERENCES Tokens (id) ON DELETE CASCADE);
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
              INSERT INTO people SELECT i, 'person of number ' || i, i || '.50' FROM n;
-             INSERT INTO tokens SELECT id, 'token of number ' || id, id FROM people",
+             INSERT INTO tokens SELECT id, 'token of number ' || id, id FROM people;
+             ANALYZE",
         )
         .unwrap();
         file.execute_batch(more).unwrap();
         drop(file);
+        fs::File::create(&to).unwrap();
         let tables = ["tokens", "none"].map(str::to_owned);
-        copy_without(&from, &to, &HashSet::from(tables)).map(|()| open(&to))
+        copy_without(&from, &to, &HashSet::from(tables)).map(|()| open(&to).unwrap())
     }
 
     fn count(file: &Connection, table: &str) -> i64 {
@@ -147,6 +193,13 @@ mod tests {
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
             .unwrap();
         assert_eq!(checked, "ok");
+        assert_eq!(
+            (
+                count(&file, "sqlite_stat4"),
+                count(&file, "sqlite_sequence")
+            ),
+            (0, 0)
+        );
         let has = |name: &str, text: &str| {
             let file = fs::read(folder.path().join(name)).unwrap();
             file.windows(text.len()).any(|part| part == text.as_bytes())
@@ -154,10 +207,17 @@ mod tests {
         assert!(has("to.db", "person of number"));
         assert!(!has("to.db", "token of number"));
         assert!(has("from.db", "token of number"), "as it would be found");
+        // nothing stands beside it, and it is one with a log, as its header says
+        drop(file);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(
+            fs::read(folder.path().join("to.db")).unwrap()[18..20],
+            [2, 2]
+        );
     }
 
     #[test]
-    fn nothing_hears_of_it_or_goes_with_it() {
+    fn nothing_hears_of_it() {
         let folder = tempfile::tempdir().unwrap();
         let trigger = "CREATE TABLE heard (id);
             CREATE TRIGGER hear AFTER DELETE ON tokens BEGIN INSERT INTO heard VALUES (1); END;
@@ -175,7 +235,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let used = without_tokens(folder.path(), "INSERT INTO uses VALUES (7)");
         assert!(matches!(used, Err(DbError::ForeignKey)), "{used:?}");
-        assert!(!folder.path().join("to.db").exists());
+    }
+
+    #[test]
+    fn what_is_virtual_and_about_it_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let about = "CREATE VIRTUAL TABLE words USING fts5(text, content='Tokens')";
+        let refused = without_tokens(folder.path(), about);
+        let Err(DbError::Engine(why)) = &refused else {
+            panic!("{refused:?}");
+        };
+        assert!(why.to_string().contains("words"), "{why}");
+        let others =
+            "CREATE VIRTUAL TABLE words USING fts5(name, content='people', content_rowid='id');
+            INSERT INTO words (words) VALUES ('rebuild')";
+        let folder = tempfile::tempdir().unwrap();
+        let file = without_tokens(folder.path(), others).unwrap();
+        assert_eq!(count(&file, "words WHERE words MATCH 'number'"), 500);
     }
 
     #[test]

@@ -29,6 +29,19 @@ pub(crate) struct Selection {
     pub(crate) without: HashSet<String>,
 }
 
+impl Selection {
+    fn leaves_out(&self, table: &str, on_server: bool) -> bool {
+        match on_server {
+            true => self.without.contains(table),
+            // a table is the same to SQLite in whatever case it is said
+            false => self
+                .without
+                .iter()
+                .any(|one| one.eq_ignore_ascii_case(table)),
+        }
+    }
+}
+
 const ROWS_AT_ONCE: usize = 200;
 
 /// Reads all of a tenant's tables by a task of its own. A failure is the last that comes.
@@ -70,7 +83,7 @@ async fn read_all(
         if send(sender, Item::Table(table.clone())).await.is_none() {
             return Ok(());
         }
-        if selection.without.contains(&table.name) {
+        if selection.leaves_out(&table.name, on_server) {
             continue;
         }
         let rows = tx.query(&sql).stream::<Cells>().await?;

@@ -23,7 +23,7 @@ use crate::{
         transfer::{Cell, Loader, Selection, Whose},
     },
     failpoint::failpoint,
-    isolation::LOCAL,
+    isolation::{LOCAL, file::Write},
     lifecycle::{
         LifecycleError,
         archive::Reader,
@@ -270,14 +270,16 @@ impl Tenancy {
         };
         let from = entry.data.at(folder);
         if entry.is_file() && draft.isolation() == Isolation::File {
-            let (files, id) = (inner.places.files(), draft.id());
-            if without.is_empty() {
-                let copy = move |to: &Path| fs::copy(from, to).map(drop).map_err(sqlite::failed);
-                return Ok(files.bring(id, copy).await?);
-            }
-            let snapshot = Snapshot::of_copy(inner, &from).await?;
-            let write = move |to: &Path| snapshot.write_without(to, &without);
-            return Ok(files.bring(id, write).await?);
+            let write: Write = match secrets {
+                Secrets::Kept => {
+                    Box::new(|to| fs::copy(from, to).map(drop).map_err(sqlite::failed))
+                }
+                Secrets::Dropped => {
+                    let snapshot = Snapshot::of_copy(inner, &from).await?;
+                    snapshot.written_without(without)
+                }
+            };
+            return Ok(inner.places.files().bring(draft.id(), write).await?);
         }
         self.provision_as(draft, &entry.applied).await?;
         failpoint("restore.placed");

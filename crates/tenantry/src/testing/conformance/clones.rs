@@ -7,7 +7,8 @@ use super::{
     users::add_user,
 };
 use crate::{
-    db::{DbError, TenantDb},
+    Tenancy,
+    db::{DbError, TenantDb, sqlite},
     lifecycle::LifecycleError,
     migrate::Migrations,
     tenant::{Isolation, Tenant},
@@ -18,6 +19,7 @@ list! { "clones":
     cloned_with_all_it_has, a_clone_lets_nobody_in, a_clone_is_of_one_tenant_alone,
     a_clone_goes_its_own_way, cloned_while_somebody_writes, rows_that_point_to_each_other,
     what_points_to_what_is_left_out, nobody_hears_of_what_is_left_out,
+    a_file_is_cloned_as_a_file, a_clone_is_of_no_place_that_others_have_open,
 }
 
 async fn cloned_with_all_it_has(place: Place) {
@@ -58,14 +60,11 @@ async fn a_clone_lets_nobody_in(place: Place) {
     let in_acme = Tokens::on(&db).authenticate(&token.secret).await.unwrap();
     assert!(in_acme.is_some());
     assert_eq!(count(&twin, "users").await, 1);
-    let digest: Vec<u8> = db
-        .query("SELECT digest FROM tokens")
-        .scalar()
-        .await
-        .unwrap();
-    let twin_itself = find(place.tenancy(), "twin").await.unwrap();
-    assert!(!has_bytes(&place, &twin_itself, &digest));
     if place.isolation() == Isolation::File {
+        let digest = db.query("SELECT digest FROM tokens");
+        let digest: Vec<u8> = digest.scalar().await.unwrap();
+        let twin = find(place.tenancy(), "twin").await.unwrap();
+        assert!(!has_bytes(&place, &twin, &digest));
         assert!(has_bytes(&place, &acme, &digest), "as it would be found");
     }
     for table in [
@@ -230,4 +229,61 @@ async fn nobody_hears_of_what_is_left_out(mut place: Place) {
     // of what is deleted it is still told
     let done = db.query("DELETE FROM keys").execute().await.unwrap();
     assert_eq!((done, count(&db, "lost").await), (1, 1));
+}
+
+/// Says something in the tenant's file that only the library may.
+async fn say_in_file(place: &Place, tenant: &Tenant, sql: &'static str) {
+    let file = place.tenancy().0.places.files().open(tenant.id()).unwrap();
+    let said = sqlite::trusted(&file.database, |file| {
+        file.execute_batch(sql).map_err(sqlite::translate)
+    });
+    said.await.unwrap();
+}
+
+/// Unless it has other migrations than the program: then its rows are cloned, into what the program makes.
+async fn a_file_is_cloned_as_a_file(place: Place) {
+    if place.isolation() != Isolation::File {
+        return;
+    }
+    add_note(&place.db("acme").await, 1, "both").await;
+    let acme = find(place.tenancy(), "acme").await.unwrap();
+    say_in_file(&place, &acme, "CREATE INDEX by_hand ON notes (text)").await;
+    let ask = "SELECT count(*) FROM sqlite_schema WHERE name = 'by_hand'";
+    for (code, by_hand) in [("twin", 1_i64), ("other", 0)] {
+        let new = place.new_tenant(code);
+        place.tenancy().clone_tenant(&acme, new).await.unwrap();
+        let clone = db_of(place.tenancy(), code).await;
+        assert_eq!(note(&clone, 1).await.as_deref(), Some("both"));
+        let found: i64 = clone.query(ask).scalar().await.unwrap();
+        assert_eq!(found, by_hand, "{code}");
+        let ahead = "INSERT OR IGNORE INTO tenantry_migrations (name, checksum, applied_at)
+            VALUES ('9999_ahead', '', now())";
+        say_in_file(&place, &acme, ahead).await;
+    }
+}
+
+/// One that was made ahead may be open in another process, which goes on writing to what it has.
+async fn a_clone_is_of_no_place_that_others_have_open(place: Place) {
+    add_note(&place.db("acme").await, 1, "both").await;
+    let acme = find(place.tenancy(), "acme").await.unwrap();
+    let config = place.config().isolation(place.isolation());
+    let tenancy = Tenancy::set_up(config).await.unwrap();
+    assert_eq!(tenancy.fill_pending(1).await.unwrap(), 1);
+    let pending = tenancy.0.catalog.store().pending().await.unwrap();
+    // as it does after a release
+    let ledger = tenancy.0.places.pending(&pending[0]).await.unwrap();
+    assert_eq!(ledger.pending, [""; 0]);
+    let new = place.new_tenant("twin");
+    let twin = place.tenancy().clone_tenant(&acme, new).await.unwrap();
+    let was_ahead = twin.id() == pending[0].id();
+    assert_eq!(was_ahead, place.isolation() != Isolation::File);
+    let db = tenancy.db(&twin).await.unwrap();
+    add_note(&db, 2, "written by the other").await;
+    assert_eq!(count_notes(&db).await, 2);
+    assert_eq!(count_notes(&db_of(place.tenancy(), "twin").await).await, 2);
+    tenancy.close();
+    assert_eq!(
+        count_notes(&place.beside().await.db(&twin).await.unwrap()).await,
+        2
+    );
 }
