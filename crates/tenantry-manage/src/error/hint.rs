@@ -139,8 +139,9 @@ impl Error {
                 "--as CODE restores it beside the other".into()
             }
             Self::Backup(BackupError::Occupied(_)) => format!(
-                "another deployment on the server has it, or it was left: `{app} check --deep` tells; \
-                 restore on another server, or with another --isolation"
+                "another deployment has it, or a lost catalog left it, and it may be newer than the backup: \
+                 `{app} check --deep` tells; move it away, or restore into another place, or with another \
+                 --isolation"
             ),
             Self::Backup(BackupError::Partial) => {
                 "--tenant CODE restores it beside the others".into()

@@ -161,8 +161,8 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the tenant's file by `write`, which is told where an empty one is. No process may have had the
-    /// tenant's file open before: what it wrote would go where nobody looks any more.
+    /// Makes the tenant's file by `write`, which is told where an empty one is. There is to be none, nor may
+    /// any process have one open: what it wrote would go where nobody looks any more.
     pub(crate) async fn bring(&self, id: TenantId, write: Write) -> Result<(), DbError> {
         let path = self.path(id);
         let draft = draft(&path);
@@ -179,6 +179,8 @@ impl Files {
         failpoint("file.written");
         blocking(move || {
             fs::File::open(&draft)?.sync_all()?;
+            // a log without its file would be taken for this one's
+            remove_beside(&path)?;
             fs::rename(&draft, &path)?;
             sync_folder(path.parent().unwrap_or(&path))
         })
@@ -265,13 +267,20 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Removes a file and what SQLite has beside it. Nothing there is fine too.
 fn remove_whole(path: &Path) -> io::Result<()> {
     // The file itself first: without it nobody can open it any more, and make the others anew.
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        match fs::remove_file(beside(path, suffix)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    remove_file(path)?;
+    remove_beside(path)
+}
+
+fn remove_beside(path: &Path) -> io::Result<()> {
+    let mut suffixes = ["-wal", "-shm", "-journal"].into_iter();
+    suffixes.try_for_each(|suffix| remove_file(&beside(path, suffix)))
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 async fn blocking<R: Send + 'static>(
@@ -286,4 +295,50 @@ async fn elsewhere<R: Send + 'static>(
 ) -> Result<R, DbError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(sqlite::not_ended)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_that_was_left_is_taken_for_a_files_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let most = NonZeroUsize::MIN;
+        let files = Files::new(folder.path(), Arc::default(), most);
+        let id = TenantId::generate();
+        let path = files.path(id);
+        let left = [
+            "-wal",
+            "-shm",
+            "-journal",
+            ".new",
+            ".new-wal",
+            ".new-journal",
+        ];
+        let left = left.map(|suffix| beside(&path, suffix));
+        let around = path.parent().unwrap();
+        fs::create_dir_all(around).unwrap();
+        let names = || -> Vec<PathBuf> {
+            let found = fs::read_dir(around).unwrap();
+            found.map(|one| one.unwrap().path()).collect()
+        };
+        let leave = || {
+            for path in &left {
+                fs::write(path, "left").unwrap();
+            }
+        };
+        leave();
+        let write: Write = Box::new(|to| {
+            assert_eq!(fs::metadata(to).unwrap().len(), 0);
+            fs::write(to, "whole").map_err(sqlite::failed)
+        });
+        files.bring(id, write).await.unwrap();
+        assert_eq!(names(), std::slice::from_ref(&path));
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        leave();
+        assert_eq!(names().len(), 7);
+        files.remove(id).await.unwrap();
+        assert_eq!(names(), [""; 0].map(PathBuf::from));
+    }
 }

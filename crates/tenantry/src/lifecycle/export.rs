@@ -19,7 +19,7 @@ use crate::{
     Tenancy,
     db::{
         TenantDb,
-        transfer::{Cell, Item, Loader, Selection},
+        transfer::{Cell, Item, Loader, Selection, is_among},
     },
     scoped::{files::FileName, settings::without_secrets},
     tenancy::Inner,
@@ -157,7 +157,7 @@ impl Tenancy {
         let loading = move |made: Tenant, _: TenantDb| async move {
             // on nobody's account
             let db = inner.places.handle(&made)?;
-            let keep: Keep = Box::new(move |table, _, _| !without.contains(table));
+            let keep: Keep = Box::new(move |table, _, _| !is_among(&without, table));
             let files = FilesOf::new(inner.clone(), made.id());
             load(reader, &db, keep, files)
                 .await

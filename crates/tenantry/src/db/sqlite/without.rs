@@ -12,7 +12,7 @@ use super::{
     error::translate,
     functions::{Clock, register},
 };
-use crate::db::{DbError, postgres::scope::quoted};
+use crate::db::{DbError, postgres::scope::quoted, transfer::is_among};
 
 /// Writes what the file `from` has into the file `to`, which is empty, without the rows of those of
 /// `tables` that there are: no byte of them is in it. Nobody else has `from`, which is of no use after.
@@ -20,8 +20,8 @@ use crate::db::{DbError, postgres::scope::quoted};
 /// It is as if the rows had never been: no trigger hears of them, and nothing else goes with them.
 ///
 /// # Errors
-/// [`DbError::ForeignKey`] when a row that stays points to one of them; and when a virtual table is one of
-/// them, or is about one: what an index has of them is its own affair.
+/// [`DbError::ForeignKey`] when a row that stays points to one of them; and when a virtual table may have
+/// something of them: what an index has is its own affair.
 pub(crate) fn copy_without(
     from: &Path,
     to: &Path,
@@ -31,11 +31,13 @@ pub(crate) fn copy_without(
     empty(&from, tables)?;
     let written = from.execute("VACUUM INTO ?1", [Name(to)]);
     written.map_err(translate)?;
-    let prepared = || {
-        // as all others are, so that the first who open it need not wait for each other
-        open(to)?.pragma_update(None, "journal_mode", "WAL")
-    };
-    prepared().map_err(translate)
+    // as all others are, so that the first who open it need not wait for each other
+    let mode = "PRAGMA journal_mode = WAL";
+    let prepared = || open(to)?.query_row(mode, [], |row| row.get::<_, String>(0));
+    match prepared().map_err(translate)?.as_str() {
+        "wal" => Ok(()),
+        other => Err(DbError::Engine(format!("{other} in place of a log").into())),
+    }
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -48,7 +50,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Takes the rows of those tables away, and what the file knows of them.
 fn empty(file: &Connection, tables: &HashSet<String>) -> Result<(), DbError> {
-    let is_left_out = |name: &str| tables.iter().any(|one| one.eq_ignore_ascii_case(name));
+    let is_left_out = |name: &str| is_among(tables, name);
     let emptied = || {
         file.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
         // if this does not come to its end it is begun anew, with another file
@@ -93,21 +95,52 @@ fn empty(file: &Connection, tables: &HashSet<String>) -> Result<(), DbError> {
     emptied().map_err(translate)?
 }
 
-/// A virtual table that is one of those tables, or is defined by the name of one.
+/// Makes the virtual tables anew that are among those; and tells of another that has something of one, or may
+/// have.
 fn virtual_about(file: &Connection, tables: &[String]) -> rusqlite::Result<Option<String>> {
+    let is_one = |name: &str| tables.iter().any(|one| one.eq_ignore_ascii_case(name));
+    let sql =
+        "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?1)";
+    let mut triggers = Vec::new();
+    for table in tables {
+        triggers.extend(names(file, sql, [table])?);
+    }
     let mut ask = file.prepare(
-        "SELECT name, lower(sql) FROM sqlite_schema
-         WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'",
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'",
     )?;
-    let mut rows = ask.query([])?;
-    while let Some(row) = rows.next()? {
-        let sql: String = row.get(1)?;
-        let mut words = sql.split(|c: char| !c.is_alphanumeric() && c != '_');
-        if words.any(|word| tables.iter().any(|one| one.eq_ignore_ascii_case(word))) {
-            return row.get(0).map(Some);
+    let found = ask.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found: Vec<(String, String)> = found.collect::<rusqlite::Result<_>>()?;
+    for (name, sql) in found {
+        if is_one(&name) {
+            file.execute_batch(&format!("DROP TABLE {}; {sql}", quoted(&name)))?;
+            continue;
+        }
+        let fills = |trigger: &String| words(trigger).any(|word| word.eq_ignore_ascii_case(&name));
+        if is_about(&sql, is_one) || triggers.iter().any(fills) {
+            return Ok(Some(name));
         }
     }
     Ok(None)
+}
+
+/// Whether a virtual table has another table's content, by its definition. Of full text that is told by an
+/// option; of a module that is not known any word may be the table's name.
+fn is_about(sql: &str, is_one: impl Fn(&str) -> bool) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    let using = sql.split_once("using").map_or("", |(_, using)| using);
+    if !using.trim_start().starts_with("fts") {
+        return words(using).any(is_one);
+    }
+    using.split("content").skip(1).any(|after| {
+        let option = after.trim_start().strip_prefix('=');
+        let named = option.and_then(|option| words(option).next());
+        named.is_some_and(&is_one)
+    })
+}
+
+fn words(sql: &str) -> impl Iterator<Item = &str> {
+    let words = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    words.filter(|word| !word.is_empty())
 }
 
 /// Which of those tables a row of this one points to that is not there.
@@ -238,20 +271,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_virtual_and_about_it_is_refused() {
+    fn what_may_have_something_of_it_is_refused() {
+        for about in [
+            "CREATE VIRTUAL TABLE words USING fts5(text, content = \"tokens\")",
+            "CREATE VIRTUAL TABLE words USING fts4(content='TOKENS', text)",
+            "CREATE VIRTUAL TABLE words USING fts5(text);
+             CREATE TRIGGER fill AFTER INSERT ON Tokens
+             BEGIN INSERT INTO words (text) VALUES (new.text); END",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let refused = without_tokens(folder.path(), about);
+            let Err(DbError::Engine(why)) = &refused else {
+                panic!("{about}: {refused:?}");
+            };
+            assert!(why.to_string().contains("words"), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_virtual_and_has_nothing_of_it_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let about = "CREATE VIRTUAL TABLE words USING fts5(text, content='Tokens')";
-        let refused = without_tokens(folder.path(), about);
-        let Err(DbError::Engine(why)) = &refused else {
-            panic!("{refused:?}");
-        };
-        assert!(why.to_string().contains("words"), "{why}");
-        let others =
-            "CREATE VIRTUAL TABLE words USING fts5(name, content='people', content_rowid='id');
-            INSERT INTO words (words) VALUES ('rebuild')";
-        let folder = tempfile::tempdir().unwrap();
-        let file = without_tokens(folder.path(), others).unwrap();
+        let words =
+            "CREATE VIRTUAL TABLE words USING fts5(name, tokens UNINDEXED, content, prefix=2);
+            INSERT INTO words (name) SELECT name FROM people;
+            CREATE VIRTUAL TABLE none USING fts5(text);
+            INSERT INTO none (text) SELECT text FROM tokens";
+        let file = without_tokens(folder.path(), words).unwrap();
         assert_eq!(count(&file, "words WHERE words MATCH 'number'"), 500);
+        // it is one of those that are left out
+        assert_eq!(count(&file, "none WHERE none MATCH 'number'"), 0);
+        let add = "INSERT INTO none (text) VALUES ('number')";
+        file.execute_batch(add).unwrap();
+        assert_eq!(count(&file, "none WHERE none MATCH 'number'"), 1);
+        let bytes = fs::read(folder.path().join("to.db")).unwrap();
+        assert!(!bytes.windows(8).any(|part| part == b"token of"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod sqlite;
 
 pub(crate) use cell::Cell;
 pub(crate) use load::{LoadError, Loader, counts};
-pub(crate) use read::{Item, Selection, read};
+pub(crate) use read::{Item, Selection, is_among, read};
 
 use std::collections::HashSet;
 

@@ -29,17 +29,10 @@ pub(crate) struct Selection {
     pub(crate) without: HashSet<String>,
 }
 
-impl Selection {
-    fn leaves_out(&self, table: &str, on_server: bool) -> bool {
-        match on_server {
-            true => self.without.contains(table),
-            // a table is the same to SQLite in whatever case it is said
-            false => self
-                .without
-                .iter()
-                .any(|one| one.eq_ignore_ascii_case(table)),
-        }
-    }
+/// Whether the table is one of those. A name is the same in whatever case it is said: it is to SQLite, and to
+/// PostgreSQL unless it is quoted.
+pub(crate) fn is_among(tables: &HashSet<String>, table: &str) -> bool {
+    tables.iter().any(|one| one.eq_ignore_ascii_case(table))
 }
 
 const ROWS_AT_ONCE: usize = 200;
@@ -83,7 +76,7 @@ async fn read_all(
         if send(sender, Item::Table(table.clone())).await.is_none() {
             return Ok(());
         }
-        if selection.leaves_out(&table.name, on_server) {
+        if is_among(&selection.without, &table.name) {
             continue;
         }
         let rows = tx.query(&sql).stream::<Cells>().await?;

@@ -90,8 +90,11 @@ pub enum BackupError {
     /// A whole deployment is restored into an empty one.
     #[error("there are tenants, accounts or operators already")]
     NotEmpty,
-    /// The server has a place of the tenant's name already: of another deployment, or left over.
-    #[error("{0}: its database is on the server already, and is not this deployment's")]
+    /// There is a place of the tenant's name already: of another deployment, or left over, with what may be
+    /// newer than the backup.
+    #[error(
+        "{0}: its file or database is there already, and no tenant of this deployment's has it"
+    )]
     Occupied(TenantCode),
     /// A tenant could not be made.
     #[error("{code}: {source}")]

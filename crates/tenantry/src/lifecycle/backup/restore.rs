@@ -20,7 +20,7 @@ use crate::{
         TenantDb,
         postgres::scope::literal,
         sqlite,
-        transfer::{Cell, Loader, Selection, Whose},
+        transfer::{Cell, Loader, Selection, Whose, is_among},
     },
     failpoint::failpoint,
     isolation::{LOCAL, file::Write},
@@ -229,8 +229,8 @@ impl Tenancy {
         // What is removed when this fails has to be this deployment's own. What it has recorded is:
         // before it was, there was nothing of that name.
         let is_known = inner.catalog.store().by_id(draft.id()).await?.is_some();
-        let has_a_name = matches!(to.isolation, Isolation::Schema | Isolation::Database);
-        if has_a_name && !is_known && inner.places.exists(&draft).await? {
+        let is_its_own = to.isolation != Isolation::Rows;
+        if is_its_own && !is_known && inner.places.exists(&draft).await? {
             return Err(BackupError::Occupied(draft.code().clone()));
         }
         let lock = self.reserve(&draft).await.map_err(failed)?;
@@ -290,7 +290,7 @@ impl Tenancy {
             return Ok(());
         }
         let mut loader = Loader::begin(&to).await?;
-        let keep: Keep = Box::new(move |table, _, _| !without.contains(table));
+        let keep: Keep = Box::new(move |table, _, _| !is_among(&without, table));
         pour(read(from).await?, &mut loader, keep).await?;
         Ok(loader.commit().await?)
     }

@@ -169,7 +169,7 @@ const KEYS: &str = "CREATE TABLE keys (id bigint PRIMARY KEY, text text NOT NULL
 /// Opens the place anew with an application that has keys of its own, which let somebody in, and one of
 /// them.
 async fn with_keys(place: &mut Place, keys: Migrations) -> TenantDb {
-    let config = place.config_with(keys).credential_tables(["keys"]);
+    let config = place.config_with(keys).credential_tables(["Keys"]);
     place.reopen_as(config).await;
     let db = place.db("acme").await;
     let key = db.query("INSERT INTO keys (id, text) VALUES (1, 'sesame')");

@@ -202,6 +202,21 @@ async fn a_restore_meets_nobody(place: Place) {
     assert_eq!(there.tenancy().tenants().await.unwrap().len(), 1);
     let none = inspect(place.folder()).await;
     assert!(matches!(none, Err(BackupError::NotOne(_))), "{none:?}");
+    // nor is what a catalog that was lost has left, which may be newer
+    if place.isolation() == Isolation::File {
+        let acme = find(place.tenancy(), "acme").await.unwrap();
+        let there = super::place(Isolation::File).await;
+        let left = there.tenancy().0.places.files().path(acme.id());
+        fs::create_dir_all(left.parent().unwrap()).unwrap();
+        fs::write(&left, "precious").unwrap();
+        let met = there.tenancy().restore_backup(&folder, |_| {}).await;
+        assert!(matches!(met, Err(BackupError::Occupied(_))), "{met:?}");
+        assert_eq!(fs::read(&left).unwrap(), b"precious");
+        fs::remove_file(&left).unwrap();
+        let again = there.tenancy().restore_backup(&folder, |_| {}).await;
+        again.unwrap();
+        assert_eq!(count_notes(&db_of(there.tenancy(), "acme").await).await, 0);
+    }
     // somebody's folder is not written over
     let theirs = place.folder().join("theirs.part");
     fs::create_dir(&theirs).unwrap();
