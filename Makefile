@@ -68,6 +68,8 @@ bench-full: ## Measure all of it, beside programs of others too: some hours; see
 	$(MEASURE) files --tenants 10,1000,6000 --folder target/bench --with sqlx \
 		--output target/bench/files.md
 	$(MEASURE) files --tenants 10,10000 --asked 10 --folder target/bench --output target/bench/asked.md
+	$(MEASURE) files --tenants 10,256,10000 --asked 256 --rounds 9 --folder target/bench \
+		--output target/bench/open.md
 	$(MEASURE) request --output target/bench/request.md
 	$(MEASURE) memory --folder target/bench --output target/bench/memory.md
 	$(MEASURE) memory --tenants 100000 --files 0 --rounds 1 --path /api/products \
