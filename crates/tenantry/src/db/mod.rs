@@ -15,6 +15,8 @@
 //! - `CAST` is for numbers and texts. A division by zero is NULL on SQLite, and an integer that
 //!   overflows becomes a floating-point number.
 
+use std::collections::HashSet;
+
 mod engine;
 mod error;
 mod event;
@@ -49,3 +51,9 @@ pub use row::{AnyRow, FromRow, Row};
 pub use tenantry_macros::FromRow;
 pub(crate) use timeout::Timeout;
 pub use value::{FromValue, Value, ValueError, ValueRef};
+
+/// Whether the table is one of those. A name is the same in whatever case it is said: it is to SQLite, and to
+/// PostgreSQL unless it is quoted.
+pub(crate) fn is_among(tables: &HashSet<String>, table: &str) -> bool {
+    tables.iter().any(|one| one.eq_ignore_ascii_case(table))
+}

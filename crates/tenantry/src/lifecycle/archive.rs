@@ -62,6 +62,9 @@ pub enum ArchiveError {
     /// The program has no place for what is in it.
     #[error("it does not fit this program: {0}")]
     Misfit(String),
+    /// A trigger would hear of what is in it, in tables that others write to: what it is, and what it can say.
+    #[error("{0}")]
+    Trigger(String),
     /// A database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -82,6 +85,7 @@ impl From<FileError> for ArchiveError {
 impl From<LoadError> for ArchiveError {
     fn from(error: LoadError) -> Self {
         match error {
+            LoadError::Trigger { .. } => Self::Trigger(error.to_string()),
             LoadError::NoPlace(_) | LoadError::Table { .. } => Self::Misfit(error.to_string()),
             LoadError::Db(error) => Self::Db(error),
         }

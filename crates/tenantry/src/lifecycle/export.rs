@@ -18,8 +18,8 @@ use super::{
 use crate::{
     Tenancy,
     db::{
-        TenantDb,
-        transfer::{Cell, Item, Loader, Selection, is_among},
+        TenantDb, is_among,
+        transfer::{Cell, Item, Loader, Neighbours, Selection},
     },
     scoped::{files::FileName, settings::without_secrets},
     tenancy::Inner,
@@ -251,7 +251,7 @@ async fn load(
     keep: Keep,
     files: FilesOf,
 ) -> Result<(), ArchiveError> {
-    let mut loader = Loader::begin(db).await?;
+    let mut loader = Loader::begin(db, Neighbours::GoOn).await?;
     pour_with(reader, &mut loader, keep, Some(files)).await?;
     Ok(loader.commit().await?)
 }

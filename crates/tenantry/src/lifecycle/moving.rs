@@ -11,7 +11,10 @@ use super::{
 use crate::{
     Tenancy,
     catalog::Move,
-    db::{DbError, transfer::Selection},
+    db::{
+        DbError,
+        transfer::{Neighbours, Selection},
+    },
     failpoint::failpoint,
     tenancy::Inner,
     tenant::{Placement, Tenant, TenantStatus},
@@ -93,7 +96,7 @@ impl Tenancy {
             failpoint("move.placed");
             let to = inner.places.handle(&there)?;
             let from = Snapshot::of(inner, tenant).await?;
-            let copied = copy(&from, &to, Selection::default())
+            let copied = copy(&from, &to, Selection::default(), Neighbours::GoOn)
                 .await
                 .map_err(|error| LifecycleError::Seed(error.into()))?;
             failpoint("move.copied");

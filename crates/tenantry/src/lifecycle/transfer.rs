@@ -10,7 +10,7 @@ use crate::{
     Tenancy,
     db::{
         DbError, TenantDb,
-        transfer::{self, Cell, Item, LoadError, Loader, Selection, Structure, Whose},
+        transfer::{self, Cell, Item, LoadError, Loader, Neighbours, Selection, Structure, Whose},
     },
     scoped::settings::{Fields, without_secrets},
     tenant::{Isolation, Tenant, TenantId},
@@ -59,7 +59,7 @@ impl Tenancy {
             if let Some((snapshot, selection)) = rows {
                 // on nobody's account
                 let db = tenancy.0.places.handle(&made)?;
-                copy(&snapshot, &db, selection).await?;
+                copy(&snapshot, &db, selection, Neighbours::GoOn).await?;
             }
             folders::copy_own(&tenancy.0, from, made.id()).await?;
             let store = tenancy.0.catalog.store();
@@ -101,9 +101,10 @@ pub(super) async fn copy(
     from: &Snapshot,
     to: &TenantDb,
     selection: Selection,
+    neighbours: Neighbours,
 ) -> Result<Vec<u8>, LoadError> {
     let mut items = read(from, selection).await?;
-    let mut loader = Loader::begin(to).await?;
+    let mut loader = Loader::begin(to, neighbours).await?;
     let mut digest = Sha256::new();
     loop {
         match items.recv().await {

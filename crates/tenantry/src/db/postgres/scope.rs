@@ -118,6 +118,11 @@ impl Scope {
         (&self.server, self.database.clone(), schema)
     }
 
+    /// Whether its tables are other tenants' too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// Whether both are of the same tenant: what begins a transaction names it, and the database.
     pub(crate) fn is_scope_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.server, &other.server)

@@ -333,7 +333,12 @@ fn authorize(context: &AuthContext<'_>, owner: Owner, trusted: bool) -> Authoriz
         {
             Authorization::Deny
         }
-        AuthAction::Select
+        // full text asks whether others have written meanwhile
+        AuthAction::Pragma {
+            pragma_name: "data_version",
+            pragma_value: None,
+        }
+        | AuthAction::Select
         | AuthAction::Read { .. }
         | AuthAction::Recursive
         | AuthAction::Function { .. }

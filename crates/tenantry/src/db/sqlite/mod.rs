@@ -6,6 +6,7 @@ mod database;
 pub(crate) mod ddl;
 mod error;
 mod functions;
+pub(crate) mod schema;
 mod statement;
 mod stream;
 mod without;

@@ -11,8 +11,9 @@ use rusqlite::{
 use super::{
     error::translate,
     functions::{Clock, register},
+    schema::{VirtualTable, mentions, names, virtual_tables, words},
 };
-use crate::db::{DbError, postgres::scope::quoted, transfer::is_among};
+use crate::db::{DbError, is_among, postgres::scope::quoted};
 
 /// Writes what the file `from` has into the file `to`, which is empty, without the rows of those of
 /// `tables` that there are: no byte of them is in it. Nobody else has `from`, which is of no use after.
@@ -56,22 +57,29 @@ fn empty(file: &Connection, tables: &HashSet<String>) -> Result<(), DbError> {
         // if this does not come to its end it is begun anew, with another file
         file.pragma_update(None, "journal_mode", "OFF")?;
         file.pragma_update(None, "foreign_keys", false)?;
-        let there = names(
-            file,
-            "SELECT name FROM sqlite_schema WHERE type = 'table'",
-            [],
-        )?;
-        let (without, kept): (Vec<_>, Vec<_>) =
-            there.into_iter().partition(|name| is_left_out(name));
-        if let Some(about) = virtual_about(file, &without)? {
+        let (left_out, kept): (Vec<_>, Vec<_>) = virtual_tables(file)?
+            .into_iter()
+            .partition(|table| is_left_out(&table.name));
+        for VirtualTable { name, sql } in &left_out {
+            file.execute_batch(&format!("DROP TABLE {}; {sql}", quoted(name)))?;
+        }
+        let ordinary = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'";
+        let (without, others): (Vec<_>, Vec<_>) = names(file, ordinary, [])?
+            .into_iter()
+            .partition(|name| is_left_out(name));
+        let triggers = triggers_of(file, &without)?;
+        let left_out = left_out.into_iter().map(|table| table.name);
+        let found: HashSet<String> = without.iter().cloned().chain(left_out).collect();
+        let mut about = kept.iter().filter(|one| may_have(one, &found, &triggers));
+        if let Some(VirtualTable { name, .. }) = about.next() {
             return Ok(Err(DbError::Engine(
-                format!("the virtual table {about} may have what is to be left out").into(),
+                format!("the virtual table {name} may have what is to be left out").into(),
             )));
         }
         for table in &without {
             file.execute_batch(&format!("DELETE FROM {}", quoted(table)))?;
         }
-        for table in &kept {
+        for table in &others {
             match table.as_str() {
                 // samples of keys are in it
                 "sqlite_stat1" | "sqlite_stat3" | "sqlite_stat4" => {
@@ -95,32 +103,21 @@ fn empty(file: &Connection, tables: &HashSet<String>) -> Result<(), DbError> {
     emptied().map_err(translate)?
 }
 
-/// Makes the virtual tables anew that are among those; and tells of another that has something of one, or may
-/// have.
-fn virtual_about(file: &Connection, tables: &[String]) -> rusqlite::Result<Option<String>> {
-    let is_one = |name: &str| tables.iter().any(|one| one.eq_ignore_ascii_case(name));
+fn triggers_of(file: &Connection, tables: &[String]) -> rusqlite::Result<Vec<String>> {
     let sql =
         "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?1)";
-    let mut triggers = Vec::new();
-    for table in tables {
-        triggers.extend(names(file, sql, [table])?);
-    }
-    let mut ask = file.prepare(
-        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL%'",
-    )?;
-    let found = ask.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let found: Vec<(String, String)> = found.collect::<rusqlite::Result<_>>()?;
-    for (name, sql) in found {
-        if is_one(&name) {
-            file.execute_batch(&format!("DROP TABLE {}; {sql}", quoted(&name)))?;
-            continue;
-        }
-        let fills = |trigger: &String| words(trigger).any(|word| word.eq_ignore_ascii_case(&name));
-        if is_about(&sql, is_one) || triggers.iter().any(fills) {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
+    let of_each = tables.iter().map(|table| names(file, sql, [table]));
+    Ok(of_each
+        .collect::<rusqlite::Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+/// Whether a virtual table has something of one of those tables, whose triggers these are, or may have.
+fn may_have(table: &VirtualTable, of: &HashSet<String>, triggers: &[String]) -> bool {
+    let fills = |trigger: &String| mentions(trigger, &table.name);
+    is_about(&table.sql, |name| is_among(of, name)) || triggers.iter().any(fills)
 }
 
 /// Whether a virtual table has another table's content, by its definition. Of full text that is told by an
@@ -138,11 +135,6 @@ fn is_about(sql: &str, is_one: impl Fn(&str) -> bool) -> bool {
     })
 }
 
-fn words(sql: &str) -> impl Iterator<Item = &str> {
-    let words = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
-    words.filter(|word| !word.is_empty())
-}
-
 /// Which of those tables a row of this one points to that is not there.
 fn points_nowhere(
     file: &Connection,
@@ -156,15 +148,6 @@ fn points_nowhere(
     let missed = "SELECT DISTINCT parent FROM pragma_foreign_key_check(?1)";
     let missed = names(file, missed, [table])?;
     Ok(missed.into_iter().find(|to| is_left_out(to)))
-}
-
-fn names(
-    file: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-) -> rusqlite::Result<Vec<String>> {
-    let mut ask = file.prepare(sql)?;
-    ask.query_map(params, |row| row.get(0))?.collect()
 }
 
 /// The name of a file, which need not be UTF-8.
@@ -294,7 +277,7 @@ mod tests {
         let words =
             "CREATE VIRTUAL TABLE words USING fts5(name, tokens UNINDEXED, content, prefix=2);
             INSERT INTO words (name) SELECT name FROM people;
-            CREATE VIRTUAL TABLE none USING fts5(text);
+            CREATE VIRTUAL TABLE none USING fts5(text, content='');
             INSERT INTO none (text) SELECT text FROM tokens";
         let file = without_tokens(folder.path(), words).unwrap();
         assert_eq!(count(&file, "words WHERE words MATCH 'number'"), 500);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cell, Column, Kind, Structure, Table, Whose};
+use super::{CARRYING, Cell, Column, Kind, Structure, Table, Trigger, Whose, triggers};
 use crate::db::{
     DbError, EngineKind, TenantDb, TenantTx,
     postgres::scope::{literal, quoted},
@@ -20,6 +20,11 @@ pub(crate) struct Loader {
     now: Option<Target>,
     /// What is to be set when every row is there, as it points to later ones.
     later: Vec<String>,
+    /// The triggers that would hear of rows, and what makes those as they were that were quieted.
+    triggers: Vec<Trigger>,
+    again: Vec<String>,
+    /// Others who write to the same tables.
+    neighbours: Option<Neighbours>,
 }
 
 /// The table that rows are written to now.
@@ -30,11 +35,30 @@ struct Target {
     /// The positions of those that are only set at the end.
     later: Vec<usize>,
     key: Vec<usize>,
+    /// Whether its triggers are quiet.
+    is_quiet: bool,
+}
+
+/// Whether those who share tables with the tenant may be kept waiting: nobody else can write to a table while
+/// its triggers are kept quiet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Neighbours {
+    /// Where they would have to wait, nothing is written.
+    GoOn,
+    /// They wait until all is written.
+    Wait,
 }
 
 /// Why rows cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
+    /// Tenants share a table with a trigger that would hear of what is carried.
+    #[error(
+        "table {table} has the trigger {trigger}, which would run for each row that is carried, and others \
+         write to the table; say in it WHEN (current_setting('{}', true) IS DISTINCT FROM 'on')",
+        CARRYING
+    )]
+    Trigger { table: String, trigger: String },
     /// The place has no such table, or the table no such column.
     #[error("there is no place for {0}")]
     NoPlace(String),
@@ -53,28 +77,39 @@ const MOST_BYTES: usize = 1 << 18;
 const MOST_PARAMETERS: usize = 500;
 
 impl Loader {
-    pub(crate) async fn begin(db: &TenantDb) -> Result<Self, LoadError> {
-        Self::begin_in(db, Whose::Tenant).await
+    pub(crate) async fn begin(db: &TenantDb, neighbours: Neighbours) -> Result<Self, LoadError> {
+        Self::begin_with(db, Whose::Tenant, neighbours).await
     }
 
-    /// As [`begin`](Self::begin), into a part of what the handle speaks to.
+    /// As [`begin`](Self::begin), into a part of what the handle speaks to, which is nobody's in particular.
     pub(crate) async fn begin_in(db: &TenantDb, whose: Whose) -> Result<Self, LoadError> {
+        Self::begin_with(db, whose, Neighbours::Wait).await
+    }
+
+    async fn begin_with(
+        db: &TenantDb,
+        whose: Whose,
+        neighbours: Neighbours,
+    ) -> Result<Self, LoadError> {
         let structure = Structure::of_part(db, whose).await?;
+        let triggers = triggers(db, whose).await?;
         let mut tx = db.begin();
-        let roles = match &db.engine().kind {
+        let (roles, is_shared) = match &db.engine().kind {
             EngineKind::Sqlite(_) => {
                 tx.say(vec!["PRAGMA defer_foreign_keys = ON".into()])
                     .await?;
-                None
+                (None, false)
             }
             EngineKind::Postgres(scope) => {
                 tx.say(vec![
                     "SET CONSTRAINTS ALL DEFERRED".into(),
                     "SET LOCAL statement_timeout = 0".into(),
+                    format!("SET LOCAL {CARRYING} = 'on'"),
                 ])
                 .await?;
                 let roles = scope.place().0.roles();
-                Some((roles.owner.clone(), roles.app.clone()))
+                let roles = (roles.owner.clone(), roles.app.clone());
+                (Some(roles), whose == Whose::Tenant && scope.is_shared())
             }
         };
         Ok(Self {
@@ -85,14 +120,75 @@ impl Loader {
             seen: Vec::new(),
             now: None,
             later: Vec::new(),
+            triggers,
+            again: Vec::new(),
+            neighbours: is_shared.then_some(neighbours),
         })
     }
 
     /// Empties every table, those first that point to others.
     pub(crate) async fn clear(&mut self) -> Result<(), LoadError> {
+        let all = std::mem::take(&mut self.triggers);
+        self.quiet(all).await?;
         let tables = self.structure.tables.iter().rev();
         let statements = tables.map(|table| format!("DELETE FROM {}", quoted(&table.name)));
         Ok(self.tx.say(statements.collect()).await?)
+    }
+
+    /// Keeps those triggers quiet that would hear of rows of the table.
+    async fn quiet_for(&mut self, target: &Target) -> Result<(), LoadError> {
+        let is_set_later = !target.later.is_empty();
+        let hears = |one: &Trigger| one.on_insert || (one.on_update && is_set_later);
+        let (hearing, others) = std::mem::take(&mut self.triggers)
+            .into_iter()
+            .partition(|one| one.table == target.table.name && hears(one));
+        self.triggers = others;
+        self.quiet(hearing).await
+    }
+
+    async fn quiet(&mut self, triggers: Vec<Trigger>) -> Result<(), LoadError> {
+        for Trigger { table, name, .. } in &triggers {
+            match self.neighbours {
+                None => {}
+                Some(Neighbours::GoOn) => {
+                    return Err(LoadError::Trigger {
+                        table: table.clone(),
+                        trigger: name.clone(),
+                    });
+                }
+                Some(Neighbours::Wait) => {
+                    tracing::warn!(
+                        table,
+                        trigger = name,
+                        "quieted: others who write to it wait"
+                    );
+                }
+            }
+        }
+        let (mut quiet, again): (Vec<_>, Vec<_>) = triggers
+            .into_iter()
+            .map(|one| (one.quiet, one.again))
+            .unzip();
+        if self.on_server && !quiet.is_empty() {
+            // while it waits for those who use the table, everybody who comes after it waits as well
+            quiet.insert(0, "SET LOCAL lock_timeout = '3s'".into());
+            quiet.push("SET LOCAL lock_timeout TO DEFAULT".into());
+        }
+        self.as_owner(quiet).await?;
+        self.again.extend(again);
+        Ok(())
+    }
+
+    /// Says statements as the owner of the tables.
+    async fn as_owner(&mut self, mut statements: Vec<String>) -> Result<(), DbError> {
+        if statements.is_empty() {
+            return Ok(());
+        }
+        if let Some((owner, app)) = &self.roles {
+            statements.insert(0, format!("SET LOCAL ROLE {}", quoted(owner)));
+            statements.push(format!("SET LOCAL ROLE {}", quoted(app)));
+        }
+        self.tx.say(statements).await
     }
 
     /// Says statements of the library's own in the same transaction.
@@ -133,15 +229,20 @@ impl Loader {
             later,
             key,
             table,
+            is_quiet: false,
         });
         Ok(())
     }
 
     /// Writes some of them.
     pub(crate) async fn rows(&mut self, rows: Vec<Vec<Cell>>) -> Result<(), LoadError> {
-        let Some(target) = self.now.take() else {
+        let Some(mut target) = self.now.take() else {
             return Err(LoadError::NoPlace("rows of no table".into()));
         };
+        if !target.is_quiet && !rows.is_empty() {
+            self.quiet_for(&target).await?;
+            target.is_quiet = true;
+        }
         let written = match self.on_server {
             true => self.rows_on_server(&target, rows).await,
             false => self.rows_in_file(&target, rows).await,
@@ -237,23 +338,21 @@ impl Loader {
         for some in self.later.chunks(100) {
             self.tx.say(some.to_vec()).await?;
         }
-        if let Some((owner, app)) = &self.roles {
-            let mut statements = vec![format!("SET LOCAL ROLE {}", quoted(owner))];
-            for table in self
-                .structure
-                .tables
-                .iter()
-                .filter(|one| self.seen.contains(&one.name))
-            {
+        let mut statements = std::mem::take(&mut self.again);
+        if self.on_server && !statements.is_empty() {
+            // a table cannot be altered while something of it is still to be looked at
+            let look = "SET CONSTRAINTS ALL IMMEDIATE".into();
+            self.tx.say(vec![look]).await?;
+        }
+        if self.on_server {
+            let tables = self.structure.tables.iter();
+            for table in tables.filter(|one| self.seen.contains(&one.name)) {
                 for column in table.columns.iter().filter(|column| column.counted) {
                     statements.push(catch_up(&table.name, &column.name));
                 }
             }
-            if statements.len() > 1 {
-                statements.push(format!("SET LOCAL ROLE {}", quoted(app)));
-                self.tx.say(statements).await?;
-            }
         }
+        self.as_owner(statements).await?;
         Ok(self.tx.commit().await?)
     }
 }

@@ -3,7 +3,8 @@
 //! What a place has is read from the database itself ([`Structure`]), its rows in one snapshot and
 //! in an order that is the same everywhere, tables before those that point to them. Values are said
 //! so that both engines mean the same ([`Cell`]), and taken by a tenant's handle, in its scope: no
-//! more can be written by it than by the application.
+//! more can be written by it than by the application. What triggers did when a row was written first is among
+//! what is carried, so they are not to do it again ([`Trigger`]).
 
 mod cell;
 mod load;
@@ -12,8 +13,8 @@ mod read;
 mod sqlite;
 
 pub(crate) use cell::Cell;
-pub(crate) use load::{LoadError, Loader, counts};
-pub(crate) use read::{Item, Selection, is_among, read};
+pub(crate) use load::{LoadError, Loader, Neighbours, counts};
+pub(crate) use read::{Item, Selection, read};
 
 use std::collections::HashSet;
 
@@ -74,6 +75,32 @@ pub(crate) struct Column {
     pub(super) nullable: bool,
     /// Whether its values come from a sequence unless they are given.
     pub(super) counted: bool,
+}
+
+/// A trigger of the application's.
+#[derive(Debug, Clone)]
+struct Trigger {
+    table: String,
+    name: String,
+    on_insert: bool,
+    on_update: bool,
+    /// What keeps it quiet, and what makes it as it was.
+    quiet: String,
+    again: String,
+}
+
+/// PostgreSQL's setting that is `on` while rows are carried or taken away. A trigger that mentions it minds that
+/// by itself.
+pub(crate) const CARRYING: &str = "tenantry.carrying";
+
+/// The triggers that would hear of rows that are carried.
+async fn triggers(db: &TenantDb, whose: Whose) -> Result<Vec<Trigger>, DbError> {
+    match &db.engine().kind {
+        // its own keep it whole
+        _ if whose == Whose::Catalog => Ok(Vec::new()),
+        EngineKind::Sqlite(database) => sqlite::triggers(database).await,
+        EngineKind::Postgres(scope) => postgres::triggers(scope, whose).await,
+    }
 }
 
 /// What a column's values are to both engines.

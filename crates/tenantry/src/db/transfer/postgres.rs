@@ -2,17 +2,33 @@
 
 use tokio_postgres::Client;
 
-use super::{Column, Kind, NOT_CARRIED, Points, Table, Whose};
+use super::{CARRYING, Column, Kind, NOT_CARRIED, Points, Table, Trigger, Whose};
 use crate::db::{
     DbError,
     postgres::{
         Scope,
-        scope::{self, CATALOG_SCHEMA, CENTRAL_SCHEMA, TENANT_COLUMN},
+        owners::OwnerConn,
+        scope::{self, CATALOG_SCHEMA, CENTRAL_SCHEMA, TENANT_COLUMN, quoted},
         translate,
     },
 };
 
 pub(super) async fn tables(of: &Scope, whose: Whose) -> Result<Vec<Table>, DbError> {
+    let client = as_owner(of, whose).await?;
+    let tables = read(&client, whose).await?;
+    end(client).await?;
+    Ok(tables)
+}
+
+/// The application's triggers that are on, but for those that mind by themselves.
+pub(super) async fn triggers(of: &Scope, whose: Whose) -> Result<Vec<Trigger>, DbError> {
+    let client = as_owner(of, whose).await?;
+    let triggers = read_triggers(&client).await?;
+    end(client).await?;
+    Ok(triggers)
+}
+
+async fn as_owner(of: &Scope, whose: Whose) -> Result<OwnerConn, DbError> {
     let (server, database, schema) = of.place();
     let schema = match whose {
         Whose::Tenant => schema,
@@ -24,10 +40,13 @@ pub(super) async fn tables(of: &Scope, whose: Whose) -> Result<Vec<Table>, DbErr
         .batch_execute(&scope::owner(server, &schema))
         .await
         .map_err(translate)?;
-    let tables = read(&client, whose).await?;
+    Ok(client)
+}
+
+async fn end(client: OwnerConn) -> Result<(), DbError> {
     client.batch_execute("COMMIT").await.map_err(translate)?;
     client.ended();
-    Ok(tables)
+    Ok(())
 }
 
 async fn read(client: &Client, whose: Whose) -> Result<Vec<Table>, DbError> {
@@ -116,6 +135,36 @@ async fn read(client: &Client, whose: Whose) -> Result<Vec<Table>, DbError> {
         }
     }
     Ok(tables)
+}
+
+async fn read_triggers(client: &Client) -> Result<Vec<Trigger>, DbError> {
+    // one bit of its type for each of what it hears of: rows that are inserted, deleted, updated
+    // (https://github.com/postgres/postgres/blob/REL_15_STABLE/src/include/catalog/pg_trigger.h)
+    let sql = format!(
+        "SELECT c.relname::text, t.tgname::text, t.tgenabled = 'A',
+            t.tgtype & 4 <> 0, t.tgtype & 16 <> 0
+         FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc f ON f.oid = t.tgfoid
+         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+            AND c.relname NOT LIKE 'tenantry\\_%' AND NOT t.tgisinternal AND t.tgparentid = 0
+            AND t.tgenabled IN ('A', 'O') AND t.tgtype & 28 <> 0
+            AND strpos(pg_get_triggerdef(t.oid) || f.prosrc, '{CARRYING}') = 0
+         ORDER BY c.relname, t.tgname"
+    );
+    let rows = client.query_typed(&sql, &[]).await.map_err(translate)?;
+    let trigger = |row: &tokio_postgres::Row| {
+        let (table, name): (String, String) = (row.get(0), row.get(1));
+        let always = if row.get(2) { "ALWAYS " } else { "" };
+        let (of, this) = (quoted(&table), quoted(&name));
+        Trigger {
+            quiet: format!("ALTER TABLE {of} DISABLE TRIGGER {this}"),
+            again: format!("ALTER TABLE {of} ENABLE {always}TRIGGER {this}"),
+            table,
+            name,
+            on_insert: row.get(3),
+            on_update: row.get(4),
+        }
+    };
+    Ok(rows.iter().map(trigger).collect())
 }
 
 fn kind(declared: &str) -> Kind {

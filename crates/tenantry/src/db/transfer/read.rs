@@ -9,7 +9,7 @@ use super::{
     Cell, Column, Kind, Structure, Table,
     cell::{Cells, canonical},
 };
-use crate::db::{DbError, EngineKind, TenantDb, postgres::scope::quoted};
+use crate::db::{DbError, EngineKind, TenantDb, is_among, postgres::scope::quoted};
 
 /// A piece of what is read, in order.
 #[derive(Debug)]
@@ -27,12 +27,6 @@ pub(crate) enum Item {
 pub(crate) struct Selection {
     /// Tables that are there, but whose rows stay where they are.
     pub(crate) without: HashSet<String>,
-}
-
-/// Whether the table is one of those. A name is the same in whatever case it is said: it is to SQLite, and to
-/// PostgreSQL unless it is quoted.
-pub(crate) fn is_among(tables: &HashSet<String>, table: &str) -> bool {
-    tables.iter().any(|one| one.eq_ignore_ascii_case(table))
 }
 
 const ROWS_AT_ONCE: usize = 200;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::{Column, Kind, NOT_CARRIED, Points, Table, Whose};
+use super::{Column, Kind, NOT_CARRIED, Points, Table, Trigger, Whose};
 use crate::db::{
-    DbError,
-    sqlite::{self, Database},
+    AUDIT_TABLE, DbError,
+    postgres::scope::quoted,
+    sqlite::{self, Database, schema},
 };
 
 pub(super) async fn tables(database: &Arc<Database>, whose: Whose) -> Result<Vec<Table>, DbError> {
@@ -17,12 +18,20 @@ pub(super) async fn tables(database: &Arc<Database>, whose: Whose) -> Result<Vec
     .await
 }
 
+/// The application's triggers, but for those that fill a virtual table: nothing else carries what is in it.
+pub(super) async fn triggers(database: &Arc<Database>) -> Result<Vec<Trigger>, DbError> {
+    let reading = |file: &Connection| read_triggers(file).map_err(sqlite::translate);
+    sqlite::trusted(database, reading).await
+}
+
 fn read(connection: &Connection, whose: Whose) -> rusqlite::Result<Vec<Table>> {
+    // nor those that a virtual table keeps what it has in
     let found: Vec<(String, String)> = connection
         .prepare(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'table'
                 AND (name LIKE 'tenantry\\_%' ESCAPE '\\') = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-                AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name",
+                AND name IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table')
+             ORDER BY name",
         )?
         .query_map([whose == Whose::Catalog], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
@@ -31,6 +40,32 @@ fn read(connection: &Connection, whose: Whose) -> rusqlite::Result<Vec<Table>> {
         .filter(|(name, _)| !NOT_CARRIED.contains(&name.as_str()))
         .map(|(name, sql)| table(connection, name, &sql))
         .collect()
+}
+
+fn read_triggers(file: &Connection) -> rusqlite::Result<Vec<Trigger>> {
+    let filled = schema::virtual_tables(file)?;
+    // a trigger has the name of its table as it was said
+    let sql = format!(
+        "SELECT o.name, t.name, t.sql FROM sqlite_schema t JOIN sqlite_schema o
+            ON o.type = 'table' AND lower(o.name) = lower(t.tbl_name)
+         WHERE t.type = 'trigger' AND o.name NOT LIKE 'tenantry\\_%' ESCAPE '\\'
+            AND o.name <> '{AUDIT_TABLE}' ORDER BY t.rowid"
+    );
+    let mut ask = file.prepare(&sql)?;
+    let found = ask.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let found: Vec<(String, String, String)> = found.collect::<rusqlite::Result<_>>()?;
+    let trigger = |(table, name, sql): (String, String, String)| {
+        let fills = filled.iter().any(|one| schema::mentions(&sql, &one.name));
+        (!fills).then(|| Trigger {
+            table,
+            quiet: format!("DROP TRIGGER {}", quoted(&name)),
+            again: sql,
+            name,
+            on_insert: true,
+            on_update: true,
+        })
+    };
+    Ok(found.into_iter().filter_map(trigger).collect())
 }
 
 fn table(connection: &Connection, name: String, sql: &str) -> rusqlite::Result<Table> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::{Client, Row, types::Type};
 
-use super::{as_owner, ask, say};
+use super::{as_owner, ask, ask_one, say};
 use crate::{
     db::{
         DbError,
@@ -12,12 +12,16 @@ use crate::{
             Server,
             scope::{self, DATABASE_SCHEMA, ROWS_SCHEMA, literal, quoted},
         },
+        transfer::CARRYING,
     },
     tenant::{Isolation, TenantId},
 };
 
 /// How many tables are dropped at a time: each takes locks, of which a server has not many.
 const DROPPED_AT_ONCE: usize = 50;
+
+/// How often rows are deleted, as triggers may write others meanwhile.
+const DELETIONS: usize = 5;
 
 /// Makes the tenant's place, where it has one of its own, empty of tables. It can be done again
 /// after a failure.
@@ -214,28 +218,46 @@ async fn ask_pooled(server: &Arc<Server>, sql: &str, name: &str) -> Result<Vec<R
 }
 
 /// Deletes the tenant's rows from every table, in one statement: foreign keys are looked at when it
-/// ends, so tables can refer to each other in any order, and in circles.
+/// ends, so tables can refer to each other in any order, and in circles. And once more, where triggers have
+/// written what they heard of it.
 async fn remove_rows(server: &Arc<Server>, id: TenantId) -> Result<(), DbError> {
     if !schema_exists(server, ROWS_SCHEMA).await? {
         return Ok(());
     }
     let client = as_owner(server, &server.home(), ROWS_SCHEMA).await?;
     // the owner, too, sees only the tenant that the scope names
-    say(&client, &format!("SET LOCAL tenantry.tenant = '{id}'")).await?;
+    let scope = format!("SET LOCAL tenantry.tenant = '{id}'; SET LOCAL {CARRYING} = 'on'");
+    say(&client, &scope).await?;
     let tables = table_names(&client, ROWS_SCHEMA).await?;
     let functions = "DO $$ BEGIN IF to_regclass('tenantry_functions') IS NOT NULL THEN
             DELETE FROM tenantry_functions WHERE tenant_id = tenantry.current_tenant();
         END IF; END $$";
     say(&client, functions).await?;
-    let deletions: Vec<String> = tables
-        .iter()
-        .enumerate()
-        .map(|(number, table)| format!("d{number} AS (DELETE FROM {})", quoted(table)))
-        .collect();
-    if !deletions.is_empty() {
-        say(&client, &format!("WITH {} SELECT", deletions.join(", "))).await?;
+    if tables.is_empty() {
+        return say(&client, "COMMIT").await;
     }
-    say(&client, "COMMIT").await
+    let each = |what: fn(usize, String) -> String, between: &str| {
+        let tables = tables.iter().map(|table| quoted(table)).enumerate();
+        let said: Vec<String> = tables.map(|(number, table)| what(number, table)).collect();
+        said.join(between)
+    };
+    let deletions = each(
+        |number, table| format!("d{number} AS (DELETE FROM {table})"),
+        ", ",
+    );
+    let left = each(|_, table| format!("EXISTS (SELECT FROM {table})"), " OR ");
+    for _ in 0..DELETIONS {
+        say(&client, &format!("WITH {deletions} SELECT")).await?;
+        if !ask_one(&client, &format!("SELECT {left}"), &[])
+            .await?
+            .get::<_, bool>(0)
+        {
+            return say(&client, "COMMIT").await;
+        }
+    }
+    Err(DbError::Engine(
+        "triggers keep or write anew what is deleted".into(),
+    ))
 }
 
 async fn remove_schema(server: &Arc<Server>, schema: &str) -> Result<(), DbError> {

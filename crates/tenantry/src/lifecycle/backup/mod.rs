@@ -141,7 +141,7 @@ impl From<ArchiveError> for BackupError {
     fn from(error: ArchiveError) -> Self {
         match error {
             ArchiveError::File { path, source } => Self::File { path, source },
-            ArchiveError::Misfit(what) => Self::Misfit(what),
+            ArchiveError::Misfit(what) | ArchiveError::Trigger(what) => Self::Misfit(what),
             ArchiveError::Db(error) => Self::Db(error),
             ArchiveError::Files(error) => Self::Files(error),
             other => Self::Damaged(other.to_string()),

@@ -17,10 +17,10 @@ use crate::{
     Tenancy,
     catalog::Change,
     db::{
-        TenantDb,
+        TenantDb, is_among,
         postgres::scope::literal,
         sqlite,
-        transfer::{Cell, Loader, Selection, Whose, is_among},
+        transfer::{Cell, Loader, Neighbours, Selection, Whose},
     },
     failpoint::failpoint,
     isolation::{LOCAL, file::Write},
@@ -286,10 +286,10 @@ impl Tenancy {
         let to = inner.places.handle(draft)?;
         if entry.is_file() {
             let snapshot = Snapshot::of_copy(inner, &from).await?;
-            copy(&snapshot, &to, Selection { without }).await?;
+            copy(&snapshot, &to, Selection { without }, Neighbours::Wait).await?;
             return Ok(());
         }
-        let mut loader = Loader::begin(&to).await?;
+        let mut loader = Loader::begin(&to, Neighbours::Wait).await?;
         let keep: Keep = Box::new(move |table, _, _| !is_among(&without, table));
         pour(read(from).await?, &mut loader, keep).await?;
         Ok(loader.commit().await?)

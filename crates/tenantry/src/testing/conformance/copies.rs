@@ -376,7 +376,7 @@ async fn an_archive_that_does_not_fit(mut place: Place) {
     assert!(other.tenancy().tenants().await.unwrap().is_empty());
 }
 
-fn at(isolation: Isolation) -> Placement {
+pub(super) fn at(isolation: Isolation) -> Placement {
     Placement {
         isolation,
         server: "local".into(),

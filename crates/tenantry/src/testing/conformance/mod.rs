@@ -27,6 +27,7 @@ mod statements;
 mod streams;
 mod tokens;
 mod transactions;
+mod triggers;
 mod upkeep;
 mod usage;
 mod users;
@@ -60,11 +61,12 @@ impl std::fmt::Debug for Case {
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = Case> {
-    let data: [&[Case]; 13] = [
+    let data: [&[Case]; 14] = [
         values::CASES,
         statements::CASES,
         constraints::CASES,
         transactions::CASES,
+        triggers::CASES,
         streams::CASES,
         scope::CASES,
         concurrency::CASES,
