@@ -431,12 +431,8 @@ impl<'s> Place<'s> {
     /// Tells that the answer came; how long it took when it was its turn.
     fn answered(&mut self) -> Duration {
         self.end = End::Over;
-        let mut traffic = self.lane.traffic();
-        let took = traffic.begun(self.since).elapsed();
-        if self.is_alone {
-            traffic.took_alone(took, Instant::now());
-        }
-        took
+        let now = Instant::now();
+        self.lane.traffic().took(self.since, self.is_alone, now)
     }
 
     /// What everybody in the lane waits for, and whose it is.

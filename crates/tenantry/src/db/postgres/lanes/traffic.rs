@@ -118,8 +118,17 @@ impl Traffic {
         quickest.map(|quickest| quickest.now.min(quickest.before))
     }
 
+    /// How long a read took that came then and has its answer now, from when it was its turn.
+    pub(super) fn took(&mut self, since: Instant, was_alone: bool, now: Instant) -> Duration {
+        if was_alone {
+            // its turn was at once, though others who came later may have looked at their answers before it
+            self.took_alone(now.duration_since(since), now);
+        }
+        now.duration_since(self.begun(since))
+    }
+
     /// Notes how long a read took that had the lane to itself.
-    pub(super) fn took_alone(&mut self, took: Duration, at: Instant) {
+    fn took_alone(&mut self, took: Duration, at: Instant) {
         let first = Quickest {
             since: at,
             now: took,
@@ -170,5 +179,18 @@ mod tests {
             let expected = Some(Duration::from_millis(quickest));
             assert_eq!(traffic.quickest(), expected, "{took} ms");
         }
+    }
+    #[test]
+    fn whoever_looks_late_was_not_quick() {
+        let (whose, sql) = (TenantId::generate(), "SELECT 1".into());
+        let begun = Instant::now();
+        let at = |milliseconds| begun + Duration::from_millis(milliseconds);
+        let mut traffic = Traffic::new();
+        traffic.enter(whose, &sql, at(0));
+        let second = traffic.enter(whose, &sql, at(1));
+        // both are answered, and the second looks first
+        traffic.leave(second, at(5));
+        assert_eq!(traffic.took(at(0), true, at(6)), Duration::from_millis(1));
+        assert_eq!(traffic.quickest(), Some(Duration::from_millis(6)));
     }
 }
