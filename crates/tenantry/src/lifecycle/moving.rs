@@ -137,8 +137,12 @@ pub(super) async fn recover(inner: &Inner) -> Result<(), LifecycleError> {
         let still = moves.into_iter().find(|one| one.tenant == found.tenant);
         let tenant = inner.catalog.store().by_id(found.tenant).await?;
         if let (Some(still), Some(tenant)) = (still, tenant) {
-            end(inner, &tenant, &still).await?;
-            tracing::info!(tenant = %tenant.code(), "ended an unfinished move");
+            match end(inner, &tenant, &still).await {
+                Ok(()) => tracing::info!(tenant = %tenant.code(), "ended an unfinished move"),
+                Err(error) => {
+                    tracing::warn!(tenant = %tenant.code(), %error, "an unfinished move cannot be ended");
+                }
+            }
         }
     }
     Ok(())

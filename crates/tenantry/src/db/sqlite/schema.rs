@@ -22,24 +22,22 @@ pub(crate) fn virtual_tables(file: &Connection) -> rusqlite::Result<Vec<VirtualT
 }
 
 /// The words of a definition.
-pub(super) fn words(sql: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(sql: &str) -> impl Iterator<Item = &str> {
     let words = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
     words.filter(|word| !word.is_empty())
 }
 
 /// Whether a definition may be about something of that name.
 pub(crate) fn mentions(sql: &str, name: &str) -> bool {
-    let is_word = words(name).eq([name]);
-    match is_word {
-        true => words(sql).any(|word| word.eq_ignore_ascii_case(name)),
-        false => sql
-            .to_ascii_lowercase()
-            .contains(&name.to_ascii_lowercase()),
+    if words(name).eq([name]) {
+        return words(sql).any(|word| word.eq_ignore_ascii_case(name));
     }
+    let (sql, name) = (sql.to_ascii_lowercase(), name.to_ascii_lowercase());
+    sql.contains(&name) || sql.contains(&name.replace('"', "\"\""))
 }
 
 /// The first column of what is asked for, as text.
-pub(super) fn names(
+pub(crate) fn names(
     file: &Connection,
     sql: &str,
     params: impl rusqlite::Params,

@@ -1,6 +1,9 @@
 //! Writing rows into a tenant's place, in its own scope.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{CARRYING, Cell, Column, Kind, Structure, Table, Trigger, Whose, triggers};
 use crate::db::{
@@ -76,6 +79,10 @@ pub(crate) enum LoadError {
 const MOST_BYTES: usize = 1 << 18;
 const MOST_PARAMETERS: usize = 500;
 
+/// How often tables are tried to be locked, and how long after.
+const TRIES: u32 = 30;
+const BETWEEN: Duration = Duration::from_millis(100);
+
 impl Loader {
     pub(crate) async fn begin(db: &TenantDb, neighbours: Neighbours) -> Result<Self, LoadError> {
         Self::begin_with(db, Whose::Tenant, neighbours).await
@@ -93,6 +100,28 @@ impl Loader {
     ) -> Result<Self, LoadError> {
         let structure = Structure::of_part(db, whose).await?;
         let triggers = triggers(db, whose).await?;
+        let mut tries = 0;
+        loop {
+            let begun = (structure.clone(), triggers.clone());
+            let mut loader = Self::begin_once(db, whose, neighbours, begun).await?;
+            match loader.lock().await {
+                Ok(()) => return Ok(loader),
+                Err(DbError::Busy) if tries < TRIES => {
+                    tries += 1;
+                    loader.tx.rollback().await?;
+                    tokio::time::sleep(BETWEEN).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn begin_once(
+        db: &TenantDb,
+        whose: Whose,
+        neighbours: Neighbours,
+        (structure, triggers): (Structure, Vec<Trigger>),
+    ) -> Result<Self, LoadError> {
         let mut tx = db.begin();
         let (roles, is_shared) = match &db.engine().kind {
             EngineKind::Sqlite(_) => {
@@ -124,6 +153,19 @@ impl Loader {
             again: Vec::new(),
             neighbours: is_shared.then_some(neighbours),
         })
+    }
+
+    /// Locks the tables that others may have to wait for: all at once or none, so that nobody who has one of them
+    /// waits for another.
+    async fn lock(&mut self) -> Result<(), DbError> {
+        if self.neighbours != Some(Neighbours::Wait) {
+            return Ok(());
+        }
+        let hears = |one: &&Trigger| one.on_insert || one.on_update;
+        let tables = self.triggers.iter().filter(hears);
+        let tables: BTreeSet<String> = tables.map(|one| quoted(&one.table)).collect();
+        let lock = |table| format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE NOWAIT");
+        self.as_owner(tables.into_iter().map(lock).collect()).await
     }
 
     /// Empties every table, those first that point to others.

@@ -14,6 +14,7 @@ mod sqlite;
 
 pub(crate) use cell::Cell;
 pub(crate) use load::{LoadError, Loader, Neighbours, counts};
+pub(crate) use postgres::triggers as triggers_on_server;
 pub(crate) use read::{Item, Selection, read};
 
 use std::collections::HashSet;
@@ -79,19 +80,34 @@ pub(crate) struct Column {
 
 /// A trigger of the application's.
 #[derive(Debug, Clone)]
-struct Trigger {
+pub(crate) struct Trigger {
     table: String,
     name: String,
     on_insert: bool,
     on_update: bool,
     /// What keeps it quiet, and what makes it as it was.
-    quiet: String,
-    again: String,
+    pub(crate) quiet: String,
+    pub(crate) again: String,
 }
 
 /// PostgreSQL's setting that is `on` while rows are carried or taken away. A trigger that mentions it minds that
 /// by itself.
 pub(crate) const CARRYING: &str = "tenantry.carrying";
+
+/// Refuses to leave something behind.
+///
+/// # Errors
+/// [`DbError::Denied`] where there is a virtual table that no trigger fills.
+async fn has_all_carried(db: &TenantDb) -> Result<(), DbError> {
+    let EngineKind::Sqlite(database) = &db.engine().kind else {
+        return Ok(());
+    };
+    sqlite::left_behind(database).await?.map_or(Ok(()), |table| {
+        Err(DbError::Denied(format!(
+            "the virtual table {table} cannot be carried, and no trigger fills it where the rows come to"
+        )))
+    })
+}
 
 /// The triggers that would hear of rows that are carried.
 async fn triggers(db: &TenantDb, whose: Whose) -> Result<Vec<Trigger>, DbError> {
@@ -99,7 +115,7 @@ async fn triggers(db: &TenantDb, whose: Whose) -> Result<Vec<Trigger>, DbError> 
         // its own keep it whole
         _ if whose == Whose::Catalog => Ok(Vec::new()),
         EngineKind::Sqlite(database) => sqlite::triggers(database).await,
-        EngineKind::Postgres(scope) => postgres::triggers(scope, whose).await,
+        EngineKind::Postgres(scope) => postgres::triggers_of(scope, whose).await,
     }
 }
 

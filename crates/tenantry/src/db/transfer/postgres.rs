@@ -20,10 +20,9 @@ pub(super) async fn tables(of: &Scope, whose: Whose) -> Result<Vec<Table>, DbErr
     Ok(tables)
 }
 
-/// The application's triggers that are on, but for those that mind by themselves.
-pub(super) async fn triggers(of: &Scope, whose: Whose) -> Result<Vec<Trigger>, DbError> {
+pub(super) async fn triggers_of(of: &Scope, whose: Whose) -> Result<Vec<Trigger>, DbError> {
     let client = as_owner(of, whose).await?;
-    let triggers = read_triggers(&client).await?;
+    let triggers = triggers(&client).await?;
     end(client).await?;
     Ok(triggers)
 }
@@ -137,12 +136,15 @@ async fn read(client: &Client, whose: Whose) -> Result<Vec<Table>, DbError> {
     Ok(tables)
 }
 
-async fn read_triggers(client: &Client) -> Result<Vec<Trigger>, DbError> {
+/// The application's triggers in the current schema that are on, but for those that mind by themselves.
+pub(crate) async fn triggers(client: &Client) -> Result<Vec<Trigger>, DbError> {
     // one bit of its type for each of what it hears of: rows that are inserted, deleted, updated
     // (https://github.com/postgres/postgres/blob/REL_15_STABLE/src/include/catalog/pg_trigger.h)
     let sql = format!(
         "SELECT c.relname::text, t.tgname::text, t.tgenabled = 'A',
-            t.tgtype & 4 <> 0, t.tgtype & 16 <> 0
+            t.tgtype & 4 <> 0, t.tgtype & 16 <> 0,
+            coalesce((SELECT r.relname FROM pg_class r WHERE r.oid = pg_partition_root(c.oid)),
+                c.relname)::text
          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc f ON f.oid = t.tgfoid
          WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
             AND c.relname NOT LIKE 'tenantry\\_%' AND NOT t.tgisinternal AND t.tgparentid = 0
@@ -152,13 +154,14 @@ async fn read_triggers(client: &Client) -> Result<Vec<Trigger>, DbError> {
     );
     let rows = client.query_typed(&sql, &[]).await.map_err(translate)?;
     let trigger = |row: &tokio_postgres::Row| {
-        let (table, name): (String, String) = (row.get(0), row.get(1));
+        let name: String = row.get(1);
         let always = if row.get(2) { "ALWAYS " } else { "" };
-        let (of, this) = (quoted(&table), quoted(&name));
+        let (of, this) = (quoted(row.get(0)), quoted(&name));
         Trigger {
             quiet: format!("ALTER TABLE {of} DISABLE TRIGGER {this}"),
             again: format!("ALTER TABLE {of} ENABLE {always}TRIGGER {this}"),
-            table,
+            // of which a partition's is, too
+            table: row.get(5),
             name,
             on_insert: row.get(3),
             on_update: row.get(4),

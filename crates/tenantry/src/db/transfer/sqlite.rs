@@ -24,21 +24,50 @@ pub(super) async fn triggers(database: &Arc<Database>) -> Result<Vec<Trigger>, D
     sqlite::trusted(database, reading).await
 }
 
+/// A virtual table that nothing would fill where the rows come to: what is in it would be lost.
+pub(super) async fn left_behind(database: &Arc<Database>) -> Result<Option<String>, DbError> {
+    sqlite::trusted(database, |file| {
+        let look = || {
+            let sql = "SELECT sql FROM sqlite_schema WHERE type = 'trigger'";
+            let triggers = schema::names(file, sql, [])?;
+            let hearing: Vec<&String> = triggers.iter().filter(|sql| hears(sql)).collect();
+            let fills = |name: &str| hearing.iter().any(|sql| schema::mentions(sql, name));
+            let all = schema::virtual_tables(file)?.into_iter();
+            Ok(all.map(|one| one.name).find(|name| !fills(name)))
+        };
+        look().map_err(sqlite::translate)
+    })
+    .await
+}
+
+/// Whether a trigger hears of what is inserted into a table.
+fn hears(sql: &str) -> bool {
+    let words: Vec<String> = schema::words(sql).map(str::to_ascii_lowercase).collect();
+    // instead of what is inserted into a view is nothing that comes
+    let is_said = |said: &[String]| said[1..] == ["insert", "on"] && said[0] != "of";
+    words.windows(3).any(is_said)
+}
+
 fn read(connection: &Connection, whose: Whose) -> rusqlite::Result<Vec<Table>> {
-    // nor those that a virtual table keeps what it has in
-    let found: Vec<(String, String)> = connection
+    let found: Vec<(String, String, bool)> = connection
         .prepare(
-            "SELECT name, sql FROM sqlite_schema WHERE type = 'table'
+            "SELECT name, sql, l.type = 'shadow' FROM sqlite_schema s
+                JOIN pragma_table_list l USING (name) WHERE s.type = 'table' AND l.schema = 'main'
                 AND (name LIKE 'tenantry\\_%' ESCAPE '\\') = ?1 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-                AND name IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table')
-             ORDER BY name",
+                AND l.type <> 'virtual' ORDER BY name",
         )?
-        .query_map([whose == Whose::Catalog], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([whose == Whose::Catalog], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
         .collect::<rusqlite::Result<_>>()?;
+    // what a virtual table keeps its own in comes by what fills that
+    let all = schema::virtual_tables(connection)?;
+    let is_own = |name: &str| !all.iter().any(|one| schema::mentions(&one.sql, name));
     found
         .into_iter()
-        .filter(|(name, _)| !NOT_CARRIED.contains(&name.as_str()))
-        .map(|(name, sql)| table(connection, name, &sql))
+        .filter(|(name, _, shadows)| !(*shadows && is_own(name)))
+        .filter(|(name, ..)| !NOT_CARRIED.contains(&name.as_str()))
+        .map(|(name, sql, _)| table(connection, name, &sql))
         .collect()
 }
 
@@ -47,9 +76,9 @@ fn read_triggers(file: &Connection) -> rusqlite::Result<Vec<Trigger>> {
     // a trigger has the name of its table as it was said
     let sql = format!(
         "SELECT o.name, t.name, t.sql FROM sqlite_schema t JOIN sqlite_schema o
-            ON o.type = 'table' AND lower(o.name) = lower(t.tbl_name)
+            ON o.type = 'table' AND o.name = t.tbl_name COLLATE NOCASE
          WHERE t.type = 'trigger' AND o.name NOT LIKE 'tenantry\\_%' ESCAPE '\\'
-            AND o.name <> '{AUDIT_TABLE}' ORDER BY t.rowid"
+            AND t.name NOT IN ('{AUDIT_TABLE}_unchanged', '{AUDIT_TABLE}_kept') ORDER BY t.rowid"
     );
     let mut ask = file.prepare(&sql)?;
     let found = ask.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::{Client, Row, types::Type};
 
-use super::{as_owner, ask, ask_one, say};
+use super::{as_owner, ask, ask_one, ledger::LOCK_TIMEOUT, say};
 use crate::{
     db::{
         DbError,
@@ -12,16 +12,13 @@ use crate::{
             Server,
             scope::{self, DATABASE_SCHEMA, ROWS_SCHEMA, literal, quoted},
         },
-        transfer::CARRYING,
+        transfer::{CARRYING, triggers_on_server},
     },
     tenant::{Isolation, TenantId},
 };
 
 /// How many tables are dropped at a time: each takes locks, of which a server has not many.
 const DROPPED_AT_ONCE: usize = 50;
-
-/// How often rows are deleted, as triggers may write others meanwhile.
-const DELETIONS: usize = 5;
 
 /// Makes the tenant's place, where it has one of its own, empty of tables. It can be done again
 /// after a failure.
@@ -218,8 +215,8 @@ async fn ask_pooled(server: &Arc<Server>, sql: &str, name: &str) -> Result<Vec<R
 }
 
 /// Deletes the tenant's rows from every table, in one statement: foreign keys are looked at when it
-/// ends, so tables can refer to each other in any order, and in circles. And once more, where triggers have
-/// written what they heard of it.
+/// ends, so tables can refer to each other in any order, and in circles. Where triggers keep some of them or write
+/// others, once more without those.
 async fn remove_rows(server: &Arc<Server>, id: TenantId) -> Result<(), DbError> {
     if !schema_exists(server, ROWS_SCHEMA).await? {
         return Ok(());
@@ -227,7 +224,7 @@ async fn remove_rows(server: &Arc<Server>, id: TenantId) -> Result<(), DbError> 
     let client = as_owner(server, &server.home(), ROWS_SCHEMA).await?;
     // the owner, too, sees only the tenant that the scope names
     let scope = format!("SET LOCAL tenantry.tenant = '{id}'; SET LOCAL {CARRYING} = 'on'");
-    say(&client, &scope).await?;
+    say(&client, &format!("{scope}; SET CONSTRAINTS ALL IMMEDIATE")).await?;
     let tables = table_names(&client, ROWS_SCHEMA).await?;
     let functions = "DO $$ BEGIN IF to_regclass('tenantry_functions') IS NOT NULL THEN
             DELETE FROM tenantry_functions WHERE tenant_id = tenantry.current_tenant();
@@ -246,18 +243,24 @@ async fn remove_rows(server: &Arc<Server>, id: TenantId) -> Result<(), DbError> 
         ", ",
     );
     let left = each(|_, table| format!("EXISTS (SELECT FROM {table})"), " OR ");
-    for _ in 0..DELETIONS {
-        say(&client, &format!("WITH {deletions} SELECT")).await?;
-        if !ask_one(&client, &format!("SELECT {left}"), &[])
-            .await?
-            .get::<_, bool>(0)
-        {
-            return say(&client, "COMMIT").await;
+    let (delete, look) = (format!("WITH {deletions} SELECT"), format!("SELECT {left}"));
+    say(&client, &delete).await?;
+    if ask_one(&client, &look, &[]).await?.get(0) {
+        let triggers = triggers_on_server(&client).await?;
+        // others who write wait until this is committed
+        say(&client, LOCK_TIMEOUT).await?;
+        for trigger in &triggers {
+            say(&client, &trigger.quiet).await?;
+        }
+        say(&client, &delete).await?;
+        if ask_one(&client, &look, &[]).await?.get(0) {
+            return Err(DbError::Engine("rows are kept that are deleted".into()));
+        }
+        for trigger in &triggers {
+            say(&client, &trigger.again).await?;
         }
     }
-    Err(DbError::Engine(
-        "triggers keep or write anew what is deleted".into(),
-    ))
+    say(&client, "COMMIT").await
 }
 
 async fn remove_schema(server: &Arc<Server>, schema: &str) -> Result<(), DbError> {

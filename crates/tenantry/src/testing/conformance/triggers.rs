@@ -14,7 +14,8 @@ use crate::{
 
 list! { "triggers":
     no_trigger_hears_of_what_is_carried, what_is_off_stays_so, others_are_not_kept_waiting,
-    what_fills_an_index_hears_of_all, nothing_is_left_of_what_is_erased,
+    what_fills_an_index_hears_of_all, nothing_is_left_behind, nothing_is_left_of_what_is_erased,
+    rows_that_a_trigger_keeps_are_erased,
 }
 
 /// How a trigger on a table that tenants share says that it is quiet while rows are carried.
@@ -216,6 +217,48 @@ async fn what_fills_an_index_hears_of_all(mut place: Place) {
     }
 }
 
+/// A virtual table that no trigger fills is not lost silently.
+async fn nothing_is_left_behind(mut place: Place) {
+    let places = super::tables().twins(
+        "0002_places",
+        "CREATE VIRTUAL TABLE places USING fts5(name);
+         CREATE TRIGGER changed AFTER UPDATE ON notes
+         BEGIN INSERT INTO places (name) VALUES (NEW.text); END",
+        "SELECT 1",
+    );
+    place.reopen_as(place.config_with(places)).await;
+    add_note(&place.db("acme").await, 1, "a note").await;
+    if place.isolation() != Isolation::File {
+        let moved = move_to(&place, Isolation::File).await.unwrap();
+        let db = place.tenancy().db(&moved).await.unwrap();
+        say(&db, "INSERT INTO places (name) VALUES ('here')").await;
+        let back = move_to(&place, place.isolation()).await;
+        let Err(LifecycleError::Seed(why)) = &back else {
+            panic!("{back:?}");
+        };
+        assert!(why.to_string().contains("places"), "{why}");
+    } else {
+        say(
+            &place.db("acme").await,
+            "INSERT INTO places (name) VALUES ('here')",
+        )
+        .await;
+    }
+    let refused = import(&place, "imported").await;
+    let why = format!("{:?}", refused.unwrap_err());
+    assert!(why.contains("places"), "{why}");
+    let db = place.tenancy().db(&acme(&place).await).await.unwrap();
+    let found = db.query("SELECT count(*) FROM places WHERE name MATCH 'here'");
+    assert_eq!(found.scalar::<i64>().await.unwrap(), 1);
+    // a file is cloned as it is
+    let acme = acme(&place).await;
+    let new = NewTenant::new(code("cloned"), "Cloned").isolation(Isolation::File);
+    let cloned = place.tenancy().clone_tenant(&acme, new).await.unwrap();
+    let cloned = place.tenancy().db(&cloned).await.unwrap();
+    let found = cloned.query("SELECT count(*) FROM places WHERE name MATCH 'here'");
+    assert_eq!(found.scalar::<i64>().await.unwrap(), 1);
+}
+
 /// Also where a trigger writes what it hears of, when rows are deleted from tables that others share.
 async fn nothing_is_left_of_what_is_erased(mut place: Place) {
     let lost = super::tables().twins(
@@ -242,4 +285,33 @@ async fn nothing_is_left_of_what_is_erased(mut place: Place) {
         (count(&other, "notes").await, count(&other, "lost").await),
         (2, 1)
     );
+}
+
+/// Where they go with their place there is nothing to keep; else those triggers are quieted.
+async fn rows_that_a_trigger_keeps_are_erased(mut place: Place) {
+    let kept = super::tables().twins(
+        "0002_kept",
+        "CREATE TRIGGER keep BEFORE DELETE ON notes BEGIN SELECT raise(IGNORE); END",
+        "CREATE TABLE lost (id bigint PRIMARY KEY);
+         CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN RETURN NULL; END$$;
+         CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN INSERT INTO lost (id) VALUES (OLD.id); RETURN NULL; END$$;
+         CREATE TRIGGER keep BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION keep();
+         CREATE CONSTRAINT TRIGGER lose AFTER DELETE ON shelves DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION lose()",
+    );
+    place.reopen_as(place.config_with(kept)).await;
+    for text in ["acme", "globex"] {
+        let db = place.db(text).await;
+        add_notes(&db, 3).await;
+        say(&db, "INSERT INTO shelves (id, name) VALUES (1, 'top')").await;
+    }
+    let gone = acme(&place).await;
+    place.tenancy().erase(&gone).await.unwrap();
+    assert_eq!(place.tenancy().orphans().await.unwrap(), []);
+    // others' are kept as before
+    let other = place.db("globex").await;
+    say(&other, "DELETE FROM notes").await;
+    assert_eq!(count(&other, "notes").await, 3);
 }

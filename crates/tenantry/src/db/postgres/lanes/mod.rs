@@ -429,10 +429,10 @@ impl<'s> Place<'s> {
     }
 
     /// Tells that the answer came; how long it took when it was its turn.
-    fn answered(&mut self) -> Duration {
+    fn answered(&mut self) -> Option<Duration> {
         self.end = End::Over;
-        let now = Instant::now();
-        self.lane.traffic().took(self.since, self.is_alone, now)
+        let mut traffic = self.lane.traffic();
+        traffic.took((self.number, self.since), self.is_alone, Instant::now())
     }
 
     /// What everybody in the lane waits for, and whose it is.
@@ -512,8 +512,12 @@ pub(super) async fn fetch<T: FromRow>(
                 .lanes()
                 .answered
                 .fetch_add(1, Ordering::Relaxed);
-            if quickest.is_some_and(|quickest| took > brief(quickest)) {
-                slot.held().struck.once(Some(whose), sql, Instant::now());
+            if let (Some(quickest), Some(took)) = (quickest, took) {
+                let struck = &mut slot.held().struck;
+                match took > brief(quickest) {
+                    true => struck.once(Some(whose), sql, Instant::now()),
+                    false => struck.was_brief(whose, sql),
+                }
             }
             Some(answer)
         }

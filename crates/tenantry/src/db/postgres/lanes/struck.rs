@@ -14,8 +14,7 @@ const BAN: Duration = Duration::from_secs(10);
 const STRIKES: u32 = 3;
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// So many that did not take long make up for one that did: of what is read often, some have to wait for a
-/// processor.
+/// So many that were brief make up for one that was not: of what is read often, some have to wait for a processor.
 const MAKE_UP: u32 = 50;
 
 /// How many statements it is remembered of.
@@ -44,19 +43,22 @@ impl Strikes {
 }
 
 impl Struck {
-    /// Whether the tenant's statement, which is to be said now, stays out.
-    pub(super) fn is_out(&mut self, whose: TenantId, sql: &Arc<str>, now: Instant) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
-        let mut is_out = |whose| {
-            let strikes = self.0.get_mut(&(whose, sql.clone()));
-            strikes.is_some_and(|strikes| {
-                strikes.score = strikes.score.saturating_sub(1);
-                strikes.are_out(now)
-            })
+    /// Whether the tenant's statement stays out.
+    pub(super) fn is_out(&self, whose: TenantId, sql: &Arc<str>, now: Instant) -> bool {
+        let is_out = |whose| {
+            let strikes = self.0.get(&(whose, sql.clone()));
+            strikes.is_some_and(|strikes| strikes.are_out(now))
         };
-        is_out(Some(whose)) || is_out(None)
+        !self.0.is_empty() && (is_out(Some(whose)) || is_out(None))
+    }
+
+    /// Notes that a tenant's statement did not take long.
+    pub(super) fn was_brief(&mut self, whose: TenantId, sql: &Arc<str>) {
+        if !self.0.is_empty()
+            && let Some(strikes) = self.0.get_mut(&(Some(whose), sql.clone()))
+        {
+            strikes.score = strikes.score.saturating_sub(1);
+        }
     }
 
     /// Notes that a statement took long, for a tenant or for whoever says it.
@@ -119,6 +121,7 @@ mod tests {
         }
         assert!(struck.is_out(other, &sql, at(32)));
     }
+
     #[test]
     fn what_is_read_often_may_take_long_now_and_then() {
         let one = TenantId::generate();
@@ -127,8 +130,9 @@ mod tests {
         let mut struck = Struck::default();
         for read in 0..10_020 {
             assert!(!struck.is_out(one, &sql, now), "{read}");
-            if read % 60 == 0 {
-                struck.once(Some(one), &sql, now);
+            match read % 60 {
+                0 => struck.once(Some(one), &sql, now),
+                _ => struck.was_brief(one, &sql),
             }
         }
         // and is as soon out as others when it takes long each time

@@ -118,13 +118,22 @@ impl Traffic {
         quickest.map(|quickest| quickest.now.min(quickest.before))
     }
 
-    /// How long a read took that came then and has its answer now, from when it was its turn.
-    pub(super) fn took(&mut self, since: Instant, was_alone: bool, now: Instant) -> Duration {
+    /// How long a read took that came then and has its answer now, from when it was its turn. Unknown where
+    /// somebody before it has not looked yet.
+    pub(super) fn took(
+        &mut self,
+        (number, since): (u64, Instant),
+        was_alone: bool,
+        now: Instant,
+    ) -> Option<Duration> {
         if was_alone {
             // its turn was at once, though others who came later may have looked at their answers before it
-            self.took_alone(now.duration_since(since), now);
+            let took = now.duration_since(since);
+            self.took_alone(took, now);
+            return Some(took);
         }
-        now.duration_since(self.begun(since))
+        let is_first = self.under_way.front().map(|read| read.number) == Some(number);
+        is_first.then(|| now.duration_since(self.begun(since)))
     }
 
     /// Notes how long a read took that had the lane to itself.
@@ -186,11 +195,13 @@ mod tests {
         let begun = Instant::now();
         let at = |milliseconds| begun + Duration::from_millis(milliseconds);
         let mut traffic = Traffic::new();
-        traffic.enter(whose, &sql, at(0));
+        let first = traffic.enter(whose, &sql, at(0));
         let second = traffic.enter(whose, &sql, at(1));
         // both are answered, and the second looks first
+        assert_eq!(traffic.took((second, at(1)), false, at(5)), None);
         traffic.leave(second, at(5));
-        assert_eq!(traffic.took(at(0), true, at(6)), Duration::from_millis(1));
-        assert_eq!(traffic.quickest(), Some(Duration::from_millis(6)));
+        let took = Some(Duration::from_millis(6));
+        assert_eq!(traffic.took((first, at(0)), true, at(6)), took);
+        assert_eq!(traffic.quickest(), took);
     }
 }
