@@ -156,6 +156,20 @@ pub(super) async fn read_part(
     selection: Selection,
     whose: Whose,
 ) -> Result<Receiver<Result<Item, DbError>>, DbError> {
+    match (whose, transfer::left_behind(from.db()).await?) {
+        (Whose::Tenant, Some(table)) => {
+            return Err(DbError::Engine(
+                format!(
+                    "the virtual table {table} cannot be carried, and no trigger fills it anew"
+                )
+                .into(),
+            ));
+        }
+        (Whose::Central, Some(table)) => {
+            tracing::warn!(table, "what is in the virtual table is left behind");
+        }
+        _ => {}
+    }
     let structure = Structure::of_part(from.db(), whose).await?;
     Ok(transfer::read(from.db().clone(), structure, selection))
 }

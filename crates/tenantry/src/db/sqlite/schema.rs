@@ -36,6 +36,16 @@ pub(crate) fn mentions(sql: &str, name: &str) -> bool {
     sql.contains(&name) || sql.contains(&name.replace('"', "\"\""))
 }
 
+/// Whether a trigger inserts into a table of that name, or may.
+pub(crate) fn fills(trigger: &str, name: &str) -> bool {
+    if !words(name).eq([name]) {
+        return mentions(trigger, name);
+    }
+    let said = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+    let mut pairs = words(trigger).zip(words(trigger).skip(1));
+    pairs.any(|(before, word)| said(before, "into") && said(word, name))
+}
+
 /// The first column of what is asked for, as text.
 pub(crate) fn names(
     file: &Connection,

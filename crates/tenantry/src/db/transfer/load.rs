@@ -1,9 +1,6 @@
 //! Writing rows into a tenant's place, in its own scope.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CARRYING, Cell, Column, Kind, Structure, Table, Trigger, Whose, triggers};
 use crate::db::{
@@ -79,9 +76,8 @@ pub(crate) enum LoadError {
 const MOST_BYTES: usize = 1 << 18;
 const MOST_PARAMETERS: usize = 500;
 
-/// How often tables are tried to be locked, and how long after.
-const TRIES: u32 = 30;
-const BETWEEN: Duration = Duration::from_millis(100);
+/// How often tables are tried to be locked.
+const TRIES: usize = 10;
 
 impl Loader {
     pub(crate) async fn begin(db: &TenantDb, neighbours: Neighbours) -> Result<Self, LoadError> {
@@ -100,20 +96,17 @@ impl Loader {
     ) -> Result<Self, LoadError> {
         let structure = Structure::of_part(db, whose).await?;
         let triggers = triggers(db, whose).await?;
-        let mut tries = 0;
-        loop {
+        let mut busy = None;
+        for _ in 0..TRIES {
             let begun = (structure.clone(), triggers.clone());
             let mut loader = Self::begin_once(db, whose, neighbours, begun).await?;
-            match loader.lock().await {
+            match loader.lock(&mut busy).await {
                 Ok(()) => return Ok(loader),
-                Err(DbError::Busy) if tries < TRIES => {
-                    tries += 1;
-                    loader.tx.rollback().await?;
-                    tokio::time::sleep(BETWEEN).await;
-                }
+                Err(DbError::Busy) if busy.is_some() => loader.tx.rollback().await?,
                 Err(error) => return Err(error.into()),
             }
         }
+        Err(DbError::Busy.into())
     }
 
     async fn begin_once(
@@ -155,17 +148,32 @@ impl Loader {
         })
     }
 
-    /// Locks the tables that others may have to wait for: all at once or none, so that nobody who has one of them
-    /// waits for another.
-    async fn lock(&mut self) -> Result<(), DbError> {
+    /// Locks the tables that others may have to wait for. Only for the one that was `busy` before it waits, and
+    /// while it has no other, so that nobody who has one waits for this.
+    async fn lock(&mut self, busy: &mut Option<String>) -> Result<(), DbError> {
         if self.neighbours != Some(Neighbours::Wait) {
             return Ok(());
         }
-        let hears = |one: &&Trigger| one.on_insert || one.on_update;
-        let tables = self.triggers.iter().filter(hears);
-        let tables: BTreeSet<String> = tables.map(|one| quoted(&one.table)).collect();
-        let lock = |table| format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE NOWAIT");
-        self.as_owner(tables.into_iter().map(lock).collect()).await
+        let hears = |one: &&Trigger| {
+            one.on_insert || (one.on_update && self.structure.points_ahead(&one.table))
+        };
+        let hearing = self.triggers.iter().filter(hears);
+        let tables: BTreeSet<String> = hearing.map(|one| quoted(&one.table)).collect();
+        let lock = |table: &str| format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+        if let Some(first) = busy.take() {
+            self.as_owner(patiently(vec![lock(&first)])).await?;
+        }
+        for table in tables {
+            tracing::warn!(table, "has a trigger: others who write to it wait");
+            let locked = self
+                .as_owner(vec![format!("{} NOWAIT", lock(&table))])
+                .await;
+            if let Err(error) = locked {
+                *busy = Some(table);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Empties every table, those first that point to others.
@@ -189,32 +197,18 @@ impl Loader {
     }
 
     async fn quiet(&mut self, triggers: Vec<Trigger>) -> Result<(), LoadError> {
-        for Trigger { table, name, .. } in &triggers {
-            match self.neighbours {
-                None => {}
-                Some(Neighbours::GoOn) => {
-                    return Err(LoadError::Trigger {
-                        table: table.clone(),
-                        trigger: name.clone(),
-                    });
-                }
-                Some(Neighbours::Wait) => {
-                    tracing::warn!(
-                        table,
-                        trigger = name,
-                        "quieted: others who write to it wait"
-                    );
-                }
-            }
+        if let (Some(Neighbours::GoOn), Some(first)) = (self.neighbours, triggers.first()) {
+            return Err(LoadError::Trigger {
+                table: first.table.clone(),
+                trigger: first.name.clone(),
+            });
         }
         let (mut quiet, again): (Vec<_>, Vec<_>) = triggers
             .into_iter()
             .map(|one| (one.quiet, one.again))
             .unzip();
         if self.on_server && !quiet.is_empty() {
-            // while it waits for those who use the table, everybody who comes after it waits as well
-            quiet.insert(0, "SET LOCAL lock_timeout = '3s'".into());
-            quiet.push("SET LOCAL lock_timeout TO DEFAULT".into());
+            quiet = patiently(quiet);
         }
         self.as_owner(quiet).await?;
         self.again.extend(again);
@@ -437,6 +431,13 @@ impl Target {
             )
         })
     }
+}
+
+/// Those statements, which wait for tables for so long: meanwhile everybody who comes after waits as well.
+fn patiently(mut statements: Vec<String>) -> Vec<String> {
+    statements.insert(0, "SET LOCAL lock_timeout = '3s'".into());
+    statements.push("SET LOCAL lock_timeout TO DEFAULT".into());
+    statements
 }
 
 /// A text as a value of the column's type. Its length is the column's to look at.

@@ -85,6 +85,7 @@ pub(crate) struct Trigger {
     name: String,
     on_insert: bool,
     on_update: bool,
+    pub(crate) on_delete: bool,
     /// What keeps it quiet, and what makes it as it was.
     pub(crate) quiet: String,
     pub(crate) again: String,
@@ -94,19 +95,12 @@ pub(crate) struct Trigger {
 /// by itself.
 pub(crate) const CARRYING: &str = "tenantry.carrying";
 
-/// Refuses to leave something behind.
-///
-/// # Errors
-/// [`DbError::Denied`] where there is a virtual table that no trigger fills.
-async fn has_all_carried(db: &TenantDb) -> Result<(), DbError> {
-    let EngineKind::Sqlite(database) = &db.engine().kind else {
-        return Ok(());
-    };
-    sqlite::left_behind(database).await?.map_or(Ok(()), |table| {
-        Err(DbError::Denied(format!(
-            "the virtual table {table} cannot be carried, and no trigger fills it where the rows come to"
-        )))
-    })
+/// A virtual table that has something which would not be carried, nor filled anew.
+pub(crate) async fn left_behind(db: &TenantDb) -> Result<Option<String>, DbError> {
+    match &db.engine().kind {
+        EngineKind::Sqlite(database) => sqlite::left_behind(database).await,
+        EngineKind::Postgres(_) => Ok(None),
+    }
 }
 
 /// The triggers that would hear of rows that are carried.
@@ -146,6 +140,13 @@ impl Structure {
         Ok(Self {
             tables: in_order(tables),
         })
+    }
+
+    /// Whether rows of the table point to rows that come later, so that they are written once more.
+    fn points_ahead(&self, name: &str) -> bool {
+        let place = |name: &str| self.tables.iter().position(|table| table.name == name);
+        let points = self.table(name).map_or(&[][..], |table| &table.points);
+        points.iter().any(|one| place(&one.to) >= place(name))
     }
 
     pub(crate) fn table(&self, name: &str) -> Option<&Table> {

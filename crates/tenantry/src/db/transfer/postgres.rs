@@ -144,7 +144,7 @@ pub(crate) async fn triggers(client: &Client) -> Result<Vec<Trigger>, DbError> {
         "SELECT c.relname::text, t.tgname::text, t.tgenabled = 'A',
             t.tgtype & 4 <> 0, t.tgtype & 16 <> 0,
             coalesce((SELECT r.relname FROM pg_class r WHERE r.oid = pg_partition_root(c.oid)),
-                c.relname)::text
+                c.relname)::text, t.tgtype & 8 <> 0
          FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc f ON f.oid = t.tgfoid
          WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
             AND c.relname NOT LIKE 'tenantry\\_%' AND NOT t.tgisinternal AND t.tgparentid = 0
@@ -165,6 +165,7 @@ pub(crate) async fn triggers(client: &Client) -> Result<Vec<Trigger>, DbError> {
             name,
             on_insert: row.get(3),
             on_update: row.get(4),
+            on_delete: row.get(6),
         }
     };
     Ok(rows.iter().map(trigger).collect())

@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 use super::{
     Cell, Column, Kind, Structure, Table,
     cell::{Cells, canonical},
-    has_all_carried,
 };
 use crate::db::{DbError, EngineKind, TenantDb, is_among, postgres::scope::quoted};
 
@@ -59,7 +58,6 @@ async fn read_all(
     sender: &Sender,
 ) -> Result<(), DbError> {
     let on_server = matches!(db.engine().kind, EngineKind::Postgres(_));
-    has_all_carried(db).await?;
     let mut tx = db.begin();
     if on_server {
         let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";

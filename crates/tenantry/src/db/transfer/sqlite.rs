@@ -24,16 +24,34 @@ pub(super) async fn triggers(database: &Arc<Database>) -> Result<Vec<Trigger>, D
     sqlite::trusted(database, reading).await
 }
 
-/// A virtual table that nothing would fill where the rows come to: what is in it would be lost.
+/// A virtual table with something in it that nothing would fill where the rows come to.
 pub(super) async fn left_behind(database: &Arc<Database>) -> Result<Option<String>, DbError> {
     sqlite::trusted(database, |file| {
         let look = || {
             let sql = "SELECT sql FROM sqlite_schema WHERE type = 'trigger'";
             let triggers = schema::names(file, sql, [])?;
             let hearing: Vec<&String> = triggers.iter().filter(|sql| hears(sql)).collect();
-            let fills = |name: &str| hearing.iter().any(|sql| schema::mentions(sql, name));
-            let all = schema::virtual_tables(file)?.into_iter();
-            Ok(all.map(|one| one.name).find(|name| !fills(name)))
+            let shadows = "SELECT name FROM pragma_table_list WHERE type = 'shadow'";
+            let shadows = schema::names(file, shadows, [])?;
+            for table in schema::virtual_tables(file)? {
+                let is_its_own = |shadow: &String| {
+                    let (name, rest) = shadow
+                        .split_at_checked(table.name.len())
+                        .unwrap_or_default();
+                    name.eq_ignore_ascii_case(&table.name) && rest.starts_with('_')
+                };
+                // what has none shows what others have
+                if !shadows.iter().any(is_its_own)
+                    || hearing.iter().any(|sql| schema::fills(sql, &table.name))
+                {
+                    continue;
+                }
+                let ask = format!("SELECT EXISTS (SELECT 1 FROM {})", quoted(&table.name));
+                if file.query_row(&ask, [], |row| row.get(0))? {
+                    return Ok(Some(table.name));
+                }
+            }
+            Ok(None)
         };
         look().map_err(sqlite::translate)
     })
@@ -84,7 +102,7 @@ fn read_triggers(file: &Connection) -> rusqlite::Result<Vec<Trigger>> {
     let found = ask.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let found: Vec<(String, String, String)> = found.collect::<rusqlite::Result<_>>()?;
     let trigger = |(table, name, sql): (String, String, String)| {
-        let fills = filled.iter().any(|one| schema::mentions(&sql, &one.name));
+        let fills = filled.iter().any(|one| schema::fills(&sql, &one.name));
         (!fills).then(|| Trigger {
             table,
             quiet: format!("DROP TRIGGER {}", quoted(&name)),
@@ -92,6 +110,7 @@ fn read_triggers(file: &Connection) -> rusqlite::Result<Vec<Trigger>> {
             name,
             on_insert: true,
             on_update: true,
+            on_delete: true,
         })
     };
     Ok(found.into_iter().filter_map(trigger).collect())

@@ -215,8 +215,8 @@ async fn ask_pooled(server: &Arc<Server>, sql: &str, name: &str) -> Result<Vec<R
 }
 
 /// Deletes the tenant's rows from every table, in one statement: foreign keys are looked at when it
-/// ends, so tables can refer to each other in any order, and in circles. Where triggers keep some of them or write
-/// others, once more without those.
+/// ends, so tables can refer to each other in any order, and in circles. Where triggers write others, once more;
+/// and where they keep some, or refuse it, without those.
 async fn remove_rows(server: &Arc<Server>, id: TenantId) -> Result<(), DbError> {
     if !schema_exists(server, ROWS_SCHEMA).await? {
         return Ok(());
@@ -244,23 +244,42 @@ async fn remove_rows(server: &Arc<Server>, id: TenantId) -> Result<(), DbError> 
     );
     let left = each(|_, table| format!("EXISTS (SELECT FROM {table})"), " OR ");
     let (delete, look) = (format!("WITH {deletions} SELECT"), format!("SELECT {left}"));
-    say(&client, &delete).await?;
-    if ask_one(&client, &look, &[]).await?.get(0) {
-        let triggers = triggers_on_server(&client).await?;
-        // others who write wait until this is committed
-        say(&client, LOCK_TIMEOUT).await?;
-        for trigger in &triggers {
-            say(&client, &trigger.quiet).await?;
-        }
-        say(&client, &delete).await?;
-        if ask_one(&client, &look, &[]).await?.get(0) {
-            return Err(DbError::Engine("rows are kept that are deleted".into()));
-        }
-        for trigger in &triggers {
-            say(&client, &trigger.again).await?;
+    say(&client, "SAVEPOINT whole").await?;
+    let mut outcome = delete_all(&client, &delete, &look).await;
+    if let Ok(true) = outcome {
+        // what was written meanwhile
+        outcome = delete_all(&client, &delete, &look).await;
+    }
+    match outcome {
+        Ok(false) => {}
+        Err(
+            error @ (DbError::Busy | DbError::Closed | DbError::Timeout | DbError::Unavailable(_)),
+        ) => return Err(error),
+        Ok(true) | Err(_) => {
+            // with it go the locks that others would have to wait for longer
+            say(&client, "ROLLBACK TO whole").await?;
+            let triggers = triggers_on_server(&client).await?;
+            let triggers: Vec<_> = triggers.iter().filter(|one| one.on_delete).collect();
+            say(&client, LOCK_TIMEOUT).await?;
+            for trigger in &triggers {
+                say(&client, &trigger.quiet).await?;
+            }
+            say(&client, "SET LOCAL lock_timeout TO DEFAULT").await?;
+            if delete_all(&client, &delete, &look).await? {
+                return Err(DbError::Engine("rows are kept that are deleted".into()));
+            }
+            for trigger in &triggers {
+                say(&client, &trigger.again).await?;
+            }
         }
     }
     say(&client, "COMMIT").await
+}
+
+/// Whether something is left.
+async fn delete_all(client: &Client, delete: &str, look: &str) -> Result<bool, DbError> {
+    say(client, delete).await?;
+    Ok(ask_one(client, look, &[]).await?.get(0))
 }
 
 async fn remove_schema(server: &Arc<Server>, schema: &str) -> Result<(), DbError> {

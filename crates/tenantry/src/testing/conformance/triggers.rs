@@ -1,5 +1,7 @@
 //! What an application's triggers hear of: what is written, and not what is carried.
 
+use std::time::Duration;
+
 use super::{
     Place, add_note, add_notes,
     copies::{at, code, count, db_of, find},
@@ -182,8 +184,17 @@ async fn others_are_not_kept_waiting(mut place: Place) {
         assert!(find(place.tenancy(), "twin").await.is_none());
     }
     assert_eq!(counted(&db).await, 7);
-    // a backup is of no use that cannot be restored
+    // a backup is of no use that cannot be restored; it goes behind who writes
+    let mut tx = place.db("globex").await.begin();
+    let note = tx.query("INSERT INTO notes (id, text) VALUES (1, 'theirs')");
+    note.execute().await.unwrap();
+    let writing = tokio::spawn(async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        tx.commit().await.unwrap();
+    });
     restore(&place, "restored").await;
+    assert!(writing.is_finished());
+    writing.await.unwrap();
     has_all_once(&place, "restored").await;
     // it goes where it is alone, and does not come back
     move_to(&place, Isolation::Schema).await.unwrap();
@@ -291,27 +302,47 @@ async fn nothing_is_left_of_what_is_erased(mut place: Place) {
 async fn rows_that_a_trigger_keeps_are_erased(mut place: Place) {
     let kept = super::tables().twins(
         "0002_kept",
-        "CREATE TRIGGER keep BEFORE DELETE ON notes BEGIN SELECT raise(IGNORE); END",
+        "CREATE TRIGGER keep BEFORE DELETE ON notes BEGIN SELECT raise(IGNORE); END;
+         CREATE TRIGGER refuse BEFORE DELETE ON parts BEGIN SELECT raise(ABORT, 'no'); END",
         "CREATE TABLE lost (id bigint PRIMARY KEY);
          CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
          $$BEGIN RETURN NULL; END$$;
          CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
          $$BEGIN INSERT INTO lost (id) VALUES (OLD.id); RETURN NULL; END$$;
+         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN RAISE EXCEPTION 'no'; END$$;
          CREATE TRIGGER keep BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION keep();
+         CREATE TRIGGER refuse BEFORE DELETE ON parts FOR EACH ROW EXECUTE FUNCTION refuse();
          CREATE CONSTRAINT TRIGGER lose AFTER DELETE ON shelves DEFERRABLE INITIALLY DEFERRED
          FOR EACH ROW EXECUTE FUNCTION lose()",
     );
     place.reopen_as(place.config_with(kept)).await;
-    for text in ["acme", "globex"] {
+    let erase = async |text: &str| {
+        let gone = find(place.tenancy(), text).await.unwrap();
+        place.tenancy().erase(&gone).await.unwrap();
+        assert_eq!(place.tenancy().orphans().await.unwrap(), []);
+    };
+    for text in ["acme", "globex", "initech"] {
         let db = place.db(text).await;
         add_notes(&db, 3).await;
         say(&db, "INSERT INTO shelves (id, name) VALUES (1, 'top')").await;
     }
-    let gone = acme(&place).await;
-    place.tenancy().erase(&gone).await.unwrap();
-    assert_eq!(place.tenancy().orphans().await.unwrap(), []);
+    erase("acme").await;
+    for text in ["globex", "initech"] {
+        let db = place.db(text).await;
+        let product = "INSERT INTO products (id, shelf, code, price) VALUES (1, 1, 'mug', 9)";
+        say(&db, product).await;
+        say(
+            &db,
+            "INSERT INTO parts (product, name) VALUES (1, 'handle')",
+        )
+        .await;
+    }
+    erase("globex").await;
     // others' are kept as before
-    let other = place.db("globex").await;
+    let other = place.db("initech").await;
     say(&other, "DELETE FROM notes").await;
     assert_eq!(count(&other, "notes").await, 3);
+    let refused = other.query("DELETE FROM parts").execute().await;
+    assert!(refused.is_err(), "{refused:?}");
 }

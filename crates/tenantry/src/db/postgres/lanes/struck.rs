@@ -54,10 +54,15 @@ impl Struck {
 
     /// Notes that a tenant's statement did not take long.
     pub(super) fn was_brief(&mut self, whose: TenantId, sql: &Arc<str>) {
-        if !self.0.is_empty()
-            && let Some(strikes) = self.0.get_mut(&(Some(whose), sql.clone()))
-        {
+        if self.0.is_empty() {
+            return;
+        }
+        let key = (Some(whose), sql.clone());
+        if let Some(strikes) = self.0.get_mut(&key) {
             strikes.score = strikes.score.saturating_sub(1);
+            if strikes.score == 0 {
+                self.0.remove(&key);
+            }
         }
     }
 

@@ -156,7 +156,10 @@ impl Traffic {
 
     /// Takes out a read whose answer came.
     pub(super) fn leave(&mut self, number: u64, now: Instant) {
-        self.answered = now;
+        // of those behind it nobody's turn has ended
+        if self.under_way.front().map(|read| read.number) == Some(number) {
+            self.answered = now;
+        }
         self.under_way.retain(|read| read.number != number);
     }
 }
