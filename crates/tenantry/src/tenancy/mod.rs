@@ -227,7 +227,7 @@ impl Tenancy {
         &self.0.passwords
     }
 
-    /// Who may do what in a tenant, where the application [said](Config::policies).
+    /// Who may do what in a tenant, where the application [said](crate::Config::policies).
     #[must_use]
     pub fn policies(&self) -> Option<&Policies> {
         self.0.policies.as_ref()
