@@ -52,7 +52,7 @@ bench: ## Measure what tenancy costs, on a PostgreSQL of its own
 	$(CARGO) run --release -p tenantry-bench -- postgres
 
 .PHONY: bench-full
-bench-full: ## Measure all of it, beside programs of others too: some hours; see target/bench
+bench-full: ## Measure all of it, beside programs of others too: an hour and a half; see target/bench
 	mkdir -p target/bench
 	$(CARGO) build --release -p tenantry-bench -p shop
 	$(MEASURE) postgres --with $(PEERS) \
