@@ -2,6 +2,7 @@
 //! may do it.
 
 mod connections;
+mod hidden;
 
 use std::time::Duration;
 

@@ -51,6 +51,10 @@ pub(super) fn tokens(sql: &str) -> Result<Vec<(Token<'_>, usize)>, DbError> {
             }
         };
         at += length;
+        // a text goes on in the next line as its first piece began, with escapes or without
+        if let (Some(Token::Text(_)), Some((Token::Text(_), _))) = (token, found.last()) {
+            return Err(refused("a text in several pieces"));
+        }
         found.extend(token.map(|token| (token, at)));
     }
     Ok(found)
@@ -209,6 +213,11 @@ mod tests {
             "u&'a'",
             "N'a'",
             "b'1'",
+            "E''\n'\\'' a'",
+            "E'a'\r'b'",
+            "E'a' -- c\n -- d\n 'b'",
+            "'a'\n'b'",
+            "x'1'\n'2'",
         ] {
             assert!(matches!(tokens(sql), Err(DbError::Denied(_))), "{sql}");
         }

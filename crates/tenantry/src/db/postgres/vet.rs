@@ -5,6 +5,8 @@
 //! another, speak to other sessions, or name another tenant's schema. It is asked once for each
 //! text, when that is first prepared.
 
+use std::mem;
+
 use super::lex::{Token, tokens};
 use crate::db::DbError;
 
@@ -79,11 +81,17 @@ const FUNCTIONS: &[&str] = &[
     "currtid",
     "currtid2",
     "currval",
+    "array_in",
+    "array_recv",
     "cursor_to_xml",
     "cursor_to_xmlschema",
     "database_to_xml",
     "database_to_xml_and_xmlschema",
     "database_to_xmlschema",
+    "domain_in",
+    "domain_recv",
+    "enum_in",
+    "enum_recv",
     "format_type",
     "gin_clean_pending_list",
     "lastval",
@@ -105,10 +113,17 @@ const FUNCTIONS: &[&str] = &[
     "lo_unlink",
     "loread",
     "lowrite",
+    "multirange_in",
+    "multirange_recv",
     "obj_description",
+    "oidvectortypes",
     "query_to_xml",
     "query_to_xml_and_xmlschema",
     "query_to_xmlschema",
+    "range_in",
+    "range_recv",
+    "record_in",
+    "record_recv",
     "schema_to_xml",
     "schema_to_xml_and_xmlschema",
     "schema_to_xmlschema",
@@ -142,6 +157,9 @@ const HARMLESS: &[&str] = &[
 /// `out` to their end, the functions that do.
 const NAMES: &[&str] = &[
     "regclass",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
     "regnamespace",
     "regoper",
     "regoperator",
@@ -149,11 +167,13 @@ const NAMES: &[&str] = &[
     "regprocedure",
     "regrole",
     "regtype",
+    "regtypemod",
 ];
 
 pub(super) fn vet(sql: &str) -> Result<(), DbError> {
     let tokens: Vec<Token<'_>> = tokens(sql)?.into_iter().map(|(token, _)| token).collect();
     let is = |at: usize, symbol: char| tokens.get(at) == Some(&Token::Symbol(symbol));
+    let verbs = verbs(&tokens);
     let mut begun = false;
     for (at, token) in tokens.iter().enumerate() {
         let (word, quoted) = match *token {
@@ -176,15 +196,20 @@ pub(super) fn vet(sql: &str) -> Result<(), DbError> {
             }
             begun = true;
         }
-        let called = is(at + 1, '(');
+        // `(a).f` is `f(a)` too
+        let dotted = at > 0 && is(at - 1, '.');
+        let called = is(at + 1, '(') || dotted;
         let qualifies = is(at + 1, '.');
         let denied = (called && FUNCTIONS.contains(&name.as_str()))
-            || (called && name == "nextval" && !names_own_sequence(&tokens[at + 2..]))
-            || (called && (name.starts_with("dblink") || name.starts_with("to_reg")))
+            || (called && name == "nextval" && !names_own_sequence(&tokens[at + 1..]))
+            || (called && name.starts_with("dblink"))
+            || name
+                .strip_prefix("to_")
+                .is_some_and(|name| NAMES.contains(&name))
             || (qualifies && is_ours(&name))
             || (name.starts_with("pg_") && !HARMLESS.contains(&name.as_str()))
             || NAMES.contains(&name.trim_end_matches("out"))
-            || (name == "into" && !quoted && !is_written_to(&tokens[..at]));
+            || (name == "into" && !quoted && !verbs.contains(&at.wrapping_sub(1)));
         if denied {
             return Err(DbError::Denied(format!("it names {word}")));
         }
@@ -195,16 +220,37 @@ pub(super) fn vet(sql: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// `INSERT INTO` and `MERGE INTO`; `SELECT … INTO` makes a table.
-fn is_written_to(before: &[Token<'_>]) -> bool {
-    before
-        .last()
-        .is_some_and(|verb| verb.is("insert") || verb.is("merge"))
+/// Where the verbs of `INSERT INTO` and `MERGE INTO` are: each is the first in its parentheses. `SELECT … INTO`
+/// makes a table, whatever it calls its columns.
+fn verbs(tokens: &[Token<'_>]) -> Vec<usize> {
+    let is_verb = |token: &Token<'_>| {
+        STATEMENTS
+            .iter()
+            .any(|word| *word != "with" && token.is(word))
+    };
+    let mut found = Vec::new();
+    let mut is_said = vec![false];
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Symbol('(') => is_said.push(false),
+            Token::Symbol(')') => drop(is_said.pop()),
+            Token::Word(_, false) if is_verb(token) => {
+                let Some(is_said) = is_said.last_mut() else {
+                    break;
+                };
+                if !mem::replace(is_said, true) && (token.is("insert") || token.is("merge")) {
+                    found.push(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// A sequence by its name alone, and not by a text that may name another schema.
-fn names_own_sequence(arguments: &[Token<'_>]) -> bool {
-    matches!(arguments, [Token::Text(name), Token::Symbol(')'), ..]
+fn names_own_sequence(after: &[Token<'_>]) -> bool {
+    matches!(after, [Token::Symbol('('), Token::Text(name), Token::Symbol(')'), ..]
         if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
 }
 
@@ -237,6 +283,8 @@ mod tests {
             "SELECT u & 3, pg_typeof(a), nextval('numbers') FROM b /* ' */",
             "MERGE INTO a USING b ON true WHEN MATCHED THEN DELETE",
             "SELECT pg_catalog.upper(a) FROM b WHERE c = 'SELECT INTO pg_stats'",
+            "SELECT a.to_region, (a.b).upper, pg_catalog.nextval('numbers') FROM a",
+            "WITH a AS MATERIALIZED (SELECT (1)) INSERT INTO b SELECT * FROM a",
         ] {
             vet(sql).expect(sql);
         }
@@ -284,6 +332,22 @@ mod tests {
             "SELECT * FROM information_schema.tables",
             "SELECT * FROM pg_stat_get_activity(NULL)",
             "SELECT setseed(0.5)",
+            "SELECT E''\n'\\'', set_config($1, $2, true), 'x' --'",
+            "SELECT ($1::text).ts_stat",
+            "SELECT $1.ts_stat",
+            "SELECT (a)[1] . \"ts_stat\" FROM b",
+            "SELECT a.b.ts_stat FROM a",
+            "SELECT (16400::oid).lo_get",
+            "SELECT ('numbers'::text).nextval",
+            "SELECT ('x').dblink_exec",
+            "SELECT ('a'::text).to_regclass",
+            "SELECT 16400::regconfig",
+            "SELECT oidvectortypes('16400'::oidvector)",
+            "SELECT a AS insert INTO TEMP b FROM c",
+            "SELECT a AS \"insert\" INTO TEMP b FROM c",
+            "SELECT (a) merge INTO TEMP b FROM c",
+            "WITH x AS (SELECT 1) SELECT (a) insert INTO TEMP b FROM c",
+            "WITH insert AS (SELECT 1) SELECT (a) insert INTO TEMP b FROM c",
         ] {
             assert!(matches!(vet(sql), Err(DbError::Denied(_))), "{sql}");
         }
