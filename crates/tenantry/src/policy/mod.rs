@@ -305,6 +305,9 @@ impl Policies {
     }
 }
 
+/// How long a tenant's own policies may be together, in bytes.
+const MOST_OWN: usize = 64 * 1024;
+
 impl Compiled {
     fn action(&self, name: &str) -> Result<&Action, String> {
         let action = self.actions.get(name);
@@ -325,8 +328,16 @@ impl Compiled {
 
     /// These policies and a tenant's own, which may only forbid.
     fn overlay(&self, own: &[(&str, &str)]) -> Result<Overlay, PolicyError> {
+        let size: usize = own.iter().map(|(_, source)| source.len()).sum();
+        if size > MOST_OWN {
+            let most = MOST_OWN / 1024;
+            return Err(PolicyError::Parse(format!(
+                "they are longer than {most} KiB together"
+            )));
+        }
         let mut set = PolicySet::clone(&self.set);
         for (name, source) in own {
+            own::bounded(source).map_err(PolicyError::Parse)?;
             for policy in parse(source)?.policies() {
                 if policy.effect() == cedar_policy::Effect::Permit {
                     return Err(PolicyError::Widens(policy.id().to_string()));

@@ -130,6 +130,51 @@ impl<'d> OwnPolicies<'d> {
     }
 }
 
+/// How deep parentheses may be in each other in a policy of a tenant's own, each `if` counted as one.
+const DEEPEST: usize = 16;
+
+/// How many characters of operators one may have: a chain of them is as deep as it is long.
+const MOST_OPERATORS: usize = 400;
+
+/// Refuses what is nested too deep. Cedar reads policies by calling itself, as deep as they are, and ends the process
+/// where that is too deep.
+pub(super) fn bounded(source: &str) -> Result<(), String> {
+    let (mut depth, mut ifs, mut operators) = (0_usize, 0, 0);
+    let mut word = String::new();
+    let mut rest = source.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c.is_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        ifs += usize::from(std::mem::take(&mut word) == "if");
+        match c {
+            '"' => {
+                while let Some(c) = rest.next().filter(|c| *c != '"') {
+                    if c == '\\' {
+                        rest.next();
+                    }
+                }
+            }
+            '/' if rest.next_if_eq(&'/').is_some() => {
+                while rest.next_if(|c| !matches!(c, '\n' | '\r')).is_some() {}
+            }
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            ';' => (depth, ifs, operators) = (0, 0, 0),
+            c if c.is_ascii_punctuation() => operators += 1,
+            _ => {}
+        }
+        if depth + ifs > DEEPEST {
+            return Err(format!("a policy is nested deeper than {DEEPEST}"));
+        }
+        if operators > MOST_OPERATORS {
+            return Err(format!("a policy has more than {MOST_OPERATORS} operators"));
+        }
+    }
+    Ok(())
+}
+
 fn pair(policy: &OwnPolicy) -> (&str, &str) {
     (&policy.name, &policy.source)
 }

@@ -366,6 +366,54 @@ fn mistakes_are_found_at_the_start() {
 }
 
 #[test]
+fn what_would_become_too_large_is_refused() {
+    let forbid = |test: &str| {
+        format!(
+            "forbid (principal, action == Action::\"readInvoice\", resource) when {{ {test} }};"
+        )
+    };
+    let nested = |depth| {
+        (0..depth).fold("resource.open".to_owned(), |test, _| {
+            format!("(if {test} then resource.open else resource.state == \"sent\")")
+        })
+    };
+    try_policies(&forbid(&nested(4))).unwrap();
+    let refused = try_policies(&forbid(&nested(14)));
+    assert!(
+        matches!(refused, Err(PolicyError::Untranslatable { .. })),
+        "{refused:?}"
+    );
+
+    let own = policies("permit (principal, action, resource);").with_own();
+    let deep = |depth| format!("{}resource.open{}", "(".repeat(depth), ")".repeat(depth));
+    let chain = |long| vec!["resource.open"; long].join(" && ");
+    let others = |long| "if resource.open then resource.open else ".repeat(long) + "resource.open";
+    let hidden = format!(
+        "resource.state == \"\\\"{}\" && {}",
+        ")".repeat(50),
+        deep(50)
+    );
+    for good in [deep(8), nested(4), chain(50), others(8)] {
+        own.check_own(&forbid(&good)).unwrap();
+    }
+    own.check_own(&forbid("resource.open // ((((((((((((((((((((((((((\n"))
+        .unwrap();
+    for bad in [
+        deep(10_000),
+        nested(40),
+        chain(10_000),
+        others(10_000),
+        hidden,
+        format!("\"/*\" == \"\" && {}", deep(50)),
+    ] {
+        let refused = own.check_own(&forbid(&bad));
+        assert!(matches!(refused, Err(PolicyError::Parse(_))), "{refused:?}");
+    }
+    let long = forbid("resource.open").repeat(2_000);
+    assert!(matches!(own.check_own(&long), Err(PolicyError::Parse(_))));
+}
+
+#[test]
 fn a_tenants_own_policies_only_narrow() {
     let policies = policies("permit (principal, action, resource);").with_own();
     let widen = policies.check_own("permit (principal, action, resource);");

@@ -83,6 +83,7 @@ impl Template {
         let mut translator = Translator {
             shape,
             facts: Vec::new(),
+            left: 0,
         };
         let (mut permits, mut forbids) = (Vec::new(), Vec::new());
         for policy in set.policies() {
@@ -105,6 +106,7 @@ impl Template {
             if !covered.ok_or_else(|| untranslatable("its action is not understood".into()))? {
                 continue;
             }
+            translator.left = MOST_CONDITIONS;
             let condition = translator.policy(&source).map_err(untranslatable)?;
             match policy.effect() {
                 Effect::Permit => permits.push(condition),
@@ -135,9 +137,14 @@ pub(super) fn fact_id(number: usize) -> PolicyId {
     PolicyId::new(number.to_string())
 }
 
+/// How many conditions one policy may become. An `if` in the test of an `if` says its own twice.
+const MOST_CONDITIONS: usize = 10_000;
+
 struct Translator<'s> {
     shape: &'s Shape,
     facts: Vec<Json>,
+    /// How many conditions may still be made.
+    left: usize,
 }
 
 impl Translator<'_> {
@@ -215,7 +222,14 @@ impl Translator<'_> {
         }))
     }
 
+    fn take(&mut self, conditions: usize) -> Result<(), Reason> {
+        let left = self.left.checked_sub(conditions);
+        self.left = left.ok_or("it is too large")?;
+        Ok(())
+    }
+
     fn condition(&mut self, expr: &Json) -> Result<Condition, Reason> {
+        self.take(1)?;
         if !self.is_about_object(expr) {
             return Ok(self.fact(expr));
         }
@@ -245,10 +259,13 @@ impl Translator<'_> {
                 match &test {
                     test if *test == TRUE => self.condition(then)?,
                     test if *test == FALSE => self.condition(otherwise)?,
-                    _ => Condition::Any(vec![
-                        all(vec![test.clone(), self.condition(then)?]),
-                        all(vec![not(test), self.condition(otherwise)?]),
-                    ]),
+                    _ => {
+                        self.take(size(&test))?;
+                        Condition::Any(vec![
+                            all(vec![test.clone(), self.condition(then)?]),
+                            all(vec![not(test), self.condition(otherwise)?]),
+                        ])
+                    }
                 }
             }
             "is" if is_resource(&given["left"]) => self.resource(&json!({
@@ -413,6 +430,14 @@ fn is_id(kind: &str, id: &str) -> Result<Condition, Reason> {
 
 fn column(name: &'static str, test: Test) -> Condition {
     Condition::Column(Column { name, test })
+}
+
+fn size(condition: &Condition) -> usize {
+    match condition {
+        Condition::Fact(_) | Condition::Column(_) => 1,
+        Condition::Not(inner) => 1 + size(inner),
+        Condition::All(parts) | Condition::Any(parts) => 1 + parts.iter().map(size).sum::<usize>(),
+    }
 }
 
 fn not(condition: Condition) -> Condition {

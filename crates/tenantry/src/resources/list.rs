@@ -25,7 +25,8 @@ pub struct Wanted {
     pub cursor: Option<String>,
     /// By what it is ordered, with a `-` before it for the other way round.
     pub order: Option<String>,
-    /// A text that must occur in one of the columns that are searched, in whatever case.
+    /// A text that must occur in one of the columns that are searched, in whatever case. It has 200 characters
+    /// at most.
     pub q: Option<String>,
     /// What else must be so, by the name of a [`FilterBy`].
     pub filters: Vec<(String, String)>,
@@ -234,6 +235,9 @@ struct Cursor {
 const DEFAULT_LIMIT: u32 = 50;
 const MOST: u32 = 200;
 
+/// How many characters may be searched for: a pattern is tried at each place of each text.
+const MOST_SEARCHED: usize = 200;
+
 /// How many items are wanted of a list.
 ///
 /// # Errors
@@ -297,6 +301,10 @@ pub async fn page<R: Resource>(
         }
         if R::SEARCHED.is_empty() {
             return Err(ResourceError::invalid("q", "is nothing that can be asked"));
+        }
+        if q.chars().count() > MOST_SEARCHED {
+            let message = format!("must not be longer than {MOST_SEARCHED} characters");
+            return Err(ResourceError::invalid("q", message));
         }
         values.push(format!("%{}%", escape_like(q)).into());
         let number = values.len();

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,10 +40,20 @@ struct Idle {
     readers: Vec<Conn>,
     /// Reads that were found not to be brief.
     long: HashSet<Arc<str>>,
+    /// Until when no read is done where it is asked.
+    elsewhere_until: Option<Instant>,
 }
 
 /// How many of them are remembered.
 const MOST_LONG: usize = 64;
+
+/// How long a read that is few steps may take and still be brief. A single step may be a comparison of two
+/// long texts, which nothing can stop.
+const SLOW: Duration = Duration::from_millis(10);
+
+/// After one that took longer, how many times as long all reads of the file are done elsewhere: whatever a
+/// tenant has in its rows, it keeps a thread that serves others for no more than a tenth of the time.
+const REST: u32 = 9;
 
 /// What a connection is borrowed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,11 +210,23 @@ impl Lease {
             if idle.long.contains(sql) {
                 return None;
             }
+            if let Some(until) = idle.elsewhere_until {
+                if Instant::now() < until {
+                    return None;
+                }
+                idle.elsewhere_until = None;
+            }
             idle.readers.pop()?
         };
         let conn = self.conn.insert(idle);
         conn.stop_after(self.longest);
-        match conn.briefly(read) {
+        let begun = Instant::now();
+        let brief = conn.briefly(read);
+        let took = begun.elapsed();
+        if took > SLOW {
+            self.database.idle().elsewhere_until = Some(begun + took * (1 + REST));
+        }
+        match brief {
             Brief::Ended(done) => Some(done),
             Brief::Busy => None,
             Brief::Long => {
@@ -246,7 +268,11 @@ impl Drop for Lease {
 
 #[cfg(test)]
 mod tests {
-    use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+    use std::{
+        panic::AssertUnwindSafe,
+        sync::Arc,
+        time::{Duration, Instant},
+    };
 
     use futures_util::FutureExt;
 
@@ -287,6 +313,24 @@ mod tests {
         let late = count(&database, LONG, in_no_time).await;
         assert!(matches!(late, Err(DbError::Timeout)), "{late:?}");
         assert_eq!(asked(LONG).await.unwrap(), 50_000);
+    }
+
+    #[tokio::test]
+    async fn after_a_step_that_takes_long_reads_are_done_elsewhere_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::new(&folder.path().join("a.db"), Create::IfMissing);
+        let asked = |sql| count(&database, sql, Timeout::AsConnected);
+        asked("SELECT 1").await.unwrap();
+        let slow = "SELECT count(*) FROM (SELECT hex(zeroblob(20000)) AS a)
+            WHERE a LIKE '%' || substr(hex(zeroblob(1000)), 1, 1500) || '1%'";
+        assert_eq!(asked(slow).now_or_never().unwrap().unwrap(), 0);
+        for sql in [slow, "SELECT 2"] {
+            let mut next = Box::pin(asked(sql));
+            assert!(next.as_mut().now_or_never().is_none(), "{sql}");
+            next.await.unwrap();
+        }
+        database.idle().elsewhere_until = Some(Instant::now());
+        assert_eq!(asked("SELECT 3").now_or_never().unwrap().unwrap(), 3);
     }
 
     #[tokio::test]
