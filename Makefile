@@ -78,6 +78,7 @@ bench-full: ## Measure all of it, beside programs of others too: an hour and a h
 	for what in flood decide neighbours jobs; do \
 		$(MEASURE) $$what > target/bench/$$what.md || exit 1; \
 	done
+	$(MEASURE) jobs --isolation rows > target/bench/jobs-of-rows.md
 	$(MEASURE) lifecycle --folder target/bench > target/bench/lifecycle.md
 
 .PHONY: clean-data

@@ -212,11 +212,14 @@ pub(crate) async fn run(cluster: &Cluster, on: &OnPostgres, tenants: usize) -> R
     facts.push_str(&Installed::facts(&peers, on.pool));
     report.facts(&facts)?;
 
-    let mut contenders = vec![
-        Contender::start("limit", plain, Way::Limit, on.pool, &script)?,
-        Contender::start("rows", rows, Way::Tenancy, on.pool, &script)?,
-        Contender::start("schema", schema, Way::Tenancy, on.pool, &script)?,
-    ];
+    let start = |name, place, way| Contender::start(name, place, way, on.pool, &script);
+    let mut contenders = vec![start("limit", plain, Way::Limit)?];
+    // who adds something has a connection meanwhile
+    if plan.road != Road::Insert {
+        contenders.push(start("limit, sharing", plain, Way::LimitSharing)?);
+    }
+    contenders.push(start("rows", rows, Way::Tenancy)?);
+    contenders.push(start("schema", schema, Way::Tenancy)?);
     for peer in &peers {
         contenders.push(Contender::of_peer(cluster, peer, tenants, on.pool).await?);
     }

@@ -37,6 +37,8 @@ pub(crate) struct Serve {
 pub(crate) enum Way {
     /// By hand, with nothing that the task does not need
     Limit,
+    /// The same, where reads share connections
+    LimitSharing,
     /// By tenantry, in whichever isolation the tenants have
     Tenancy,
     /// By hand on SQLite, on threads for what waits
@@ -50,6 +52,7 @@ pub(crate) enum Way {
 pub(crate) async fn serve(serve: Serve) -> Result<(), Error> {
     let router = match serve.which {
         Way::Limit => limit::router(&serve.url, serve.pool).await?,
+        Way::LimitSharing => limit::sharing(&serve.url, serve.pool).await?,
         Way::Tenancy => tenancy::on_postgres(&serve).await?,
         Way::Files => files::router(&serve.data, serve.pool, Threads::Blocking)?,
         Way::FilesInline => files::router(&serve.data, serve.pool, Threads::Own)?,
