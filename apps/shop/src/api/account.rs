@@ -58,7 +58,7 @@ pub(crate) async fn change_password(
         .map_err(|error| Problem::invalid_field("new", error))?;
     let code = change.code.as_deref();
     confirm(&tenancy, &tenant, &current, &change.current, code, address).await?;
-    let hash = tenancy.passwords().hash(&new).await?;
+    let hash = tenancy.passwords().of(&tenant).hash(&new).await?;
     let mut tx = db.begin();
     let user = Users::on(&mut tx)
         .change_hashed(current.user.id, UserChange::default(), Some(hash))
@@ -143,7 +143,7 @@ pub(crate) async fn set_password(
         .map_err(|error| Problem::invalid_field("password", error))?;
     let user = Links::on(&db)
         .by(stranger(address))
-        .set_password(tenancy.passwords(), link, &password)
+        .set_password(&tenancy.passwords().of(tenant), link, &password)
         .await?;
     let what = "A new password was set, and you were signed out everywhere.";
     mails::notice(tenancy, tenant, &user, &user.email, what);

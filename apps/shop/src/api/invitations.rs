@@ -9,7 +9,7 @@ use tenantry::{
     db::TenantDb,
     routing::{Can, ClientAddress, CurrentUser, Json, Path, Problem, Result, Site},
     tenant::Plan,
-    users::{Invitation, Links, NewPerson, Purpose, User},
+    users::{Invitation, Links, NewPerson, Passwords, Purpose, User},
 };
 use uuid::Uuid;
 
@@ -126,14 +126,21 @@ pub(crate) async fn accept(
     address: ClientAddress,
     Json(acceptance): Json<Acceptance>,
 ) -> Result<(StatusCode, Json<Person>)> {
-    let user = join(&tenancy, &plan, db, address, acceptance).await?;
+    let user = join(
+        &tenancy.passwords().of(&tenant),
+        &plan,
+        db,
+        address,
+        acceptance,
+    )
+    .await?;
     mails::welcome(&tenancy, &tenant, &site, &user);
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 
 /// Makes the account that somebody was invited to have.
 pub(crate) async fn join(
-    tenancy: &Tenancy,
+    passwords: &Passwords,
     plan: &Plan,
     db: TenantDb,
     address: ClientAddress,
@@ -162,7 +169,7 @@ pub(crate) async fn join(
     let links = Links::on(&db).by(stranger(address));
     let plan = plan.clone();
     links
-        .accept_if(tenancy.passwords(), link, person, |tx| {
+        .accept_if(passwords, link, person, |tx| {
             async move { plans::require::<Problem>(tx, &plan, Counted::Users).await }.boxed()
         })
         .await

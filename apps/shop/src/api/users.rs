@@ -73,7 +73,7 @@ pub(crate) async fn create(
         last_name,
         role,
     };
-    let hash = tenancy.passwords().hash(&new.password).await?;
+    let hash = tenancy.passwords().of(&tenant).hash(&new.password).await?;
     let mut tx = can.db.begin();
     let user = Users::on(&mut tx).create_hashed(new, hash).await?;
     plans::require::<Problem>(&mut tx, can.permissions.plan(), Counted::Users).await?;
@@ -89,7 +89,7 @@ pub(crate) async fn create(
 pub(crate) async fn update(
     can: Can<UpdatePerson>,
     current: CurrentUser,
-    tenancy: Tenancy,
+    (tenancy, tenant): (Tenancy, Tenant),
     mut db: TenantDb,
     address: ClientAddress,
     cache: TenantCache,
@@ -127,7 +127,7 @@ pub(crate) async fn update(
         may_appoint(&can.permissions, role)?;
     }
     let hash = match &change.password {
-        Some(password) => Some(tenancy.passwords().hash(password).await?),
+        Some(password) => Some(tenancy.passwords().of(&tenant).hash(password).await?),
         None => None,
     };
     let detail = changes(&user, &change);

@@ -218,7 +218,8 @@ pub(crate) async fn join(
     Form(acceptance): Form<Acceptance>,
 ) -> Result<Response> {
     let (link, first_name) = (acceptance.link.clone(), acceptance.first_name.clone());
-    let joined = invitations::join(&tenancy, &plan, db.clone(), address, acceptance).await;
+    let passwords = tenancy.passwords().of(&tenant);
+    let joined = invitations::join(&passwords, &plan, db.clone(), address, acceptance).await;
     let user = match joined {
         Ok(user) => user,
         Err(problem) => {

@@ -7,7 +7,7 @@ use crate::{
     Tenancy,
     db::{CentralDb, DbError},
     users::{
-        Attempt, IssuedToken, NewSecondFactor, Realm, SignInError,
+        Attempt, IssuedToken, NewSecondFactor, Passwords, Realm, SignInError,
         factor::Factors,
         normalise,
         person::{self, Checked, Person},
@@ -34,7 +34,8 @@ pub(crate) async fn check<P: Person>(
         Ok(taken) => taken,
         Err(wait) => return Err(too_many(wait).await),
     };
-    let checked = both::<P>(tenancy, db, factors, attempt).await;
+    let passwords = tenancy.passwords().in_realm(realm);
+    let checked = both::<P>(&passwords, db, factors, attempt).await;
     if !checked
         .as_ref()
         .is_err_and(|error| error.is_failure(attempt))
@@ -45,12 +46,11 @@ pub(crate) async fn check<P: Person>(
 }
 
 async fn both<P: Person>(
-    tenancy: &Tenancy,
+    passwords: &Passwords,
     db: &CentralDb,
     factors: &Factors,
     attempt: &Attempt<'_>,
 ) -> Result<Checked<P>, SignInError> {
-    let passwords = tenancy.passwords();
     let checked: Checked<P> =
         person::check_password(&mut db.clone(), passwords, attempt.email, attempt.password)
             .await?

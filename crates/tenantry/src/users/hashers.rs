@@ -1,14 +1,19 @@
+//! Threads that hash passwords, and who waits for them.
+
 use std::{
+    collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, Sender, channel},
     },
     thread,
 };
 
 use argon2::Block;
 use tokio::sync::oneshot;
+
+use super::Realm;
 
 /// How many may wait to be hashed or checked for each thread that does it: at 20 ms each, the last of
 /// them waits for a second or two.
@@ -19,12 +24,23 @@ const WAITING_PER_THREAD: usize = 64;
 #[cfg(target_os = "linux")]
 const BEHIND: i32 = 10;
 
-type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+/// Done in the memory that is given, or turned away without any.
+type Job = Box<dyn FnOnce(Option<&mut Vec<Block>>) + Send>;
+
+/// Who waits one behind the other: those of one realm, or those of none in particular.
+type Line = Option<Realm>;
 
 /// Threads that do nothing but hash passwords, half as many as there are processors, and behind
 /// everybody else. They end when the last handle to them is dropped.
+///
+/// The lines take turns, so that a tenant whose people sign in by the hundred makes nobody else's wait
+/// for all of them.
 #[derive(Debug, Clone)]
-pub(super) struct Hashers(SyncSender<Job>);
+pub(super) struct Hashers {
+    lines: Arc<Mutex<Lines>>,
+    /// One for each that was put in line.
+    calls: Sender<()>,
+}
 
 /// Why nothing was done.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,18 +58,19 @@ impl Hashers {
     }
 
     fn with(threads: usize, waiting_per_thread: usize) -> Self {
-        let (sender, receiver) = sync_channel(threads * waiting_per_thread);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let lines = Arc::new(Mutex::new(Lines::new(threads * waiting_per_thread)));
+        let (calls, called) = channel();
+        let called = Arc::new(Mutex::new(called));
         for _ in 0..threads {
-            let receiver = receiver.clone();
+            let (called, lines) = (called.clone(), lines.clone());
             let started = thread::Builder::new()
                 .name("passwords".into())
-                .spawn(move || work(&receiver));
+                .spawn(move || work(&called, &lines));
             if let Err(error) = started {
                 tracing::error!(%error, "a thread that hashes passwords could not be started");
             }
         }
-        Self(sender)
+        Self { lines, calls }
     }
 
     /// Does it in its turn, unless nobody waits for it by then. What `work` is given to work in is
@@ -61,32 +78,117 @@ impl Hashers {
     /// else is allocated, and the next hash would need others.
     pub(super) async fn run<R: Send + 'static>(
         &self,
+        line: Line,
         work: impl FnOnce(&mut Vec<Block>) -> R + Send + 'static,
     ) -> Result<R, NotDone> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |memory| {
             if !answer.is_closed() {
-                drop(answer.send(work(memory)));
+                drop(answer.send(memory.map(work).ok_or(NotDone::Busy)));
             }
         });
-        self.0.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => NotDone::Busy,
-            TrySendError::Disconnected(_) => NotDone::Unavailable,
-        })?;
-        answered.await.map_err(|_| NotDone::Unavailable)
+        match lock(&self.lines).push(line, job) {
+            Pushed::More => self.calls.send(()).map_err(|_| NotDone::Unavailable)?,
+            // whoever would have been called for the other is called for this one
+            Pushed::InsteadOf(other) => other(None),
+            Pushed::Not => return Err(NotDone::Busy),
+        }
+        answered.await.unwrap_or(Err(NotDone::Unavailable))
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+/// Those who wait.
+struct Lines {
+    waiting: HashMap<Line, VecDeque<Job>>,
+    /// Whose turn it is, of those lines in which anybody waits.
+    turns: VecDeque<Line>,
+    count: usize,
+    most: usize,
+}
+
+/// What became of one that came.
+enum Pushed {
+    /// There is one more.
+    More,
+    /// It has the place of this one.
+    InsteadOf(Job),
+    /// There is no place for it.
+    Not,
+}
+
+impl Lines {
+    fn new(most: usize) -> Self {
+        Self {
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
+            count: 0,
+            most,
+        }
+    }
+
+    /// Puts one at the end of its line. Where there is no place, the last of the longest line makes
+    /// way, if that stays no shorter than this one becomes.
+    fn push(&mut self, line: Line, job: Job) -> Pushed {
+        let mut instead = None;
+        if self.count >= self.most {
+            let own = self.waiting.get(&line).map_or(0, VecDeque::len);
+            let longest = self.waiting.values_mut().max_by_key(|line| line.len());
+            instead = longest
+                .filter(|longest| longest.len() > own + 1)
+                .and_then(VecDeque::pop_back);
+            if instead.is_none() {
+                return Pushed::Not;
+            }
+            self.count -= 1;
+        }
+        let waiting = self.waiting.entry(line).or_default();
+        if waiting.is_empty() {
+            self.turns.push_back(line);
+        }
+        waiting.push_back(job);
+        self.count += 1;
+        instead.map_or(Pushed::More, Pushed::InsteadOf)
+    }
+
+    /// The first of the line whose turn it is.
+    fn next(&mut self) -> Option<Job> {
+        let line = self.turns.pop_front()?;
+        let waiting = self.waiting.get_mut(&line)?;
+        let job = waiting.pop_front()?;
+        match waiting.is_empty() {
+            true => drop(self.waiting.remove(&line)),
+            false => self.turns.push_back(line),
+        }
+        self.count -= 1;
+        Some(job)
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lines")
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn work(called: &Mutex<Receiver<()>>, lines: &Mutex<Lines>) {
     #[cfg(target_os = "linux")]
     if let Err(error) = stand_behind() {
         tracing::warn!(%error, "passwords are hashed beside requests, and not behind them");
     }
-    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    let call = || lock(called).recv();
     let mut memory = Vec::new();
-    while let Ok(job) = next() {
+    while call().is_ok() {
+        let Some(job) = lock(lines).next() else {
+            continue;
+        };
         // whoever waits for it is told that it failed
-        drop(catch_unwind(AssertUnwindSafe(|| job(&mut memory))));
+        drop(catch_unwind(AssertUnwindSafe(|| job(Some(&mut memory)))));
     }
 }
 
@@ -102,6 +204,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::tenant::TenantId;
 
     #[tokio::test]
     async fn who_would_wait_too_long_is_refused() {
@@ -114,38 +217,92 @@ mod tests {
                 let _ = began.send(());
                 let _ = gate.recv();
             };
-            first.run(wait).await
+            first.run(None, wait).await
         });
         begun.await.unwrap();
         let waiting: Vec<_> = (0..2)
             .map(|number| {
                 let hashers = hashers.clone();
-                tokio::spawn(async move { hashers.run(move |_| number).await })
+                tokio::spawn(async move { hashers.run(None, move |_| number).await })
             })
             .collect();
         tokio::task::yield_now().await;
-        assert_eq!(hashers.run(|_| ()).await, Err(NotDone::Busy));
+        assert_eq!(hashers.run(None, |_| ()).await, Err(NotDone::Busy));
         open.send(()).unwrap();
         blocking.await.unwrap().unwrap();
         for (number, waiting) in waiting.into_iter().enumerate() {
             assert_eq!(waiting.await.unwrap(), Ok(number));
         }
-        assert_eq!(hashers.run(|_| ()).await, Ok(()));
+        assert_eq!(hashers.run(None, |_| ()).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_long_line_makes_way_for_a_short_one_and_they_take_turns() {
+        let hashers = Hashers::with(1, 4);
+        let [many, few] = [(); 2].map(|()| Some(Realm::Tenant(TenantId::generate())));
+        let (open, gate) = mpsc::channel::<()>();
+        let (began, begun) = oneshot::channel();
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let first = hashers.clone();
+        let blocking = tokio::spawn(async move {
+            let wait = move |_: &mut Vec<Block>| {
+                let _ = began.send(());
+                let _ = gate.recv();
+            };
+            first.run(None, wait).await
+        });
+        begun.await.unwrap();
+        let come = |line, name| {
+            let (hashers, done) = (hashers.clone(), done.clone());
+            tokio::spawn(async move { hashers.run(line, move |_| lock(&done).push(name)).await })
+        };
+        let mut waiting = Vec::new();
+        for (line, name) in [
+            (many, "many 1"),
+            (many, "many 2"),
+            (many, "many 3"),
+            (many, "many 4"),
+            (many, "many 5"),
+            (few, "few 1"),
+            (few, "few 2"),
+            (few, "few 3"),
+            (many, "many 6"),
+        ] {
+            waiting.push((name, come(line, name)));
+            tokio::task::yield_now().await; // until it stands in line
+        }
+        open.send(()).unwrap();
+        blocking.await.unwrap().unwrap();
+        let mut turned_away = Vec::new();
+        for (name, waiting) in waiting {
+            if waiting.await.unwrap() == Err(NotDone::Busy) {
+                turned_away.push(name);
+            }
+        }
+        // two and two are as long as each other, and nobody makes way
+        assert_eq!(
+            turned_away,
+            ["many 3", "many 4", "many 5", "few 3", "many 6"]
+        );
+        assert_eq!(*lock(&done), ["many 1", "few 1", "many 2", "few 2"]);
+        assert_eq!(hashers.run(few, |_| 1).await, Ok(1));
     }
 
     #[tokio::test]
     async fn one_that_fails_leaves_the_others_alone() {
         let hashers = Hashers::with(1, 2);
-        let failed = hashers.run(|_| panic!("on purpose")).await;
+        let failed = hashers.run(None, |_| panic!("on purpose")).await;
         assert_eq!(failed, Err::<(), _>(NotDone::Unavailable));
-        assert_eq!(hashers.run(|_| 1).await, Ok(1));
+        assert_eq!(hashers.run(None, |_| 1).await, Ok(1));
     }
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn they_stand_behind_all_others() {
         let hashers = Hashers::new();
-        let theirs = hashers.run(|_| rustix::process::getpriority_process(None).unwrap());
+        let theirs = hashers.run(None, |_| {
+            rustix::process::getpriority_process(None).unwrap()
+        });
         let ours = rustix::process::getpriority_process(None).unwrap();
         assert_eq!(theirs.await.unwrap(), (ours + BEHIND).min(19));
     }

@@ -6,7 +6,11 @@ use argon2::{
 };
 use subtle::ConstantTimeEq;
 
-use super::hashers::{Hashers, NotDone};
+use super::{
+    Realm,
+    hashers::{Hashers, NotDone},
+};
+use crate::tenant::Tenant;
 
 /// How long a password may be, in bytes. Longer ones only cost time.
 const LONGEST: usize = 1024;
@@ -18,12 +22,16 @@ const REFUSED_AFTER: RangeInclusive<u64> = 400..=1000;
 
 /// Hashes and checks passwords with argon2id, off the threads that serve requests, on no more than
 /// half of the processors, and there behind everybody else: a flood of sign-ins leaves the processors
-/// to whoever is in. Those who would wait for too long are refused instead, and hear it a little later.
+/// to whoever is in. Those who would wait for too long are refused instead, and hear it a little later:
+/// first those of the tenant of whom most wait. Each tenant's [have a turn](Self::of) after each other's.
 ///
 /// The parameters are argon2's recommended 19 MiB and two passes
 /// ([OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)).
 #[derive(Debug, Clone)]
-pub struct Passwords(Hashers);
+pub struct Passwords {
+    hashers: Hashers,
+    realm: Option<Realm>,
+}
 
 /// Why a password could not be hashed.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +50,24 @@ pub enum PasswordError {
 
 impl Passwords {
     pub(crate) fn new() -> Self {
-        Self(Hashers::new())
+        Self {
+            hashers: Hashers::new(),
+            realm: None,
+        }
+    }
+
+    /// The same, where they wait with those of the tenant, and not with those who are of none.
+    /// [`Tenancy::sign_in`](crate::Tenancy::sign_in) does so by itself.
+    #[must_use]
+    pub fn of(&self, tenant: &Tenant) -> Self {
+        self.in_realm(Realm::Tenant(tenant.id()))
+    }
+
+    pub(crate) fn in_realm(&self, realm: Realm) -> Self {
+        Self {
+            hashers: self.hashers.clone(),
+            realm: Some(realm),
+        }
     }
 
     /// The hash to be stored, in PHC's text form.
@@ -101,7 +126,7 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> R + Send + 'static,
     ) -> Result<R, PasswordError> {
-        match self.0.run(work).await {
+        match self.hashers.run(self.realm, work).await {
             Ok(done) => Ok(done),
             Err(NotDone::Busy) => {
                 refused().await;

@@ -7,7 +7,7 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
-    Actor, Audit, Event, PasswordError, User, UserError,
+    Actor, Audit, Event, PasswordError, Passwords, User, UserError,
     account::normalise,
     guard::{Realm, network},
     password::refused,
@@ -196,7 +196,8 @@ impl Tenancy {
                 Err(wait) => return Err(too_many(wait).await),
             },
         };
-        let checked = check(self, db, email, attempt).await;
+        let passwords = self.passwords().in_realm(realm);
+        let checked = check(&passwords, db, email, attempt).await;
         if !checked
             .as_ref()
             .is_err_and(|error| error.is_failure(attempt))
@@ -244,12 +245,11 @@ impl Tenancy {
 }
 
 async fn check(
-    tenancy: &Tenancy,
+    passwords: &Passwords,
     db: &TenantDb,
     email: &str,
     attempt: &Attempt<'_>,
 ) -> Result<Checked<User>, SignInError> {
-    let passwords = tenancy.passwords();
     let checked: Checked<User> =
         person::check_password(&mut db.clone(), passwords, email, attempt.password)
             .await?
