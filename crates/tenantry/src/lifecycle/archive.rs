@@ -86,7 +86,9 @@ impl From<LoadError> for ArchiveError {
     fn from(error: LoadError) -> Self {
         match error {
             LoadError::Trigger { .. } => Self::Trigger(error.to_string()),
-            LoadError::NoPlace(_) | LoadError::Table { .. } => Self::Misfit(error.to_string()),
+            LoadError::NoPlace(_) | LoadError::Table { .. } | LoadError::TooFar { .. } => {
+                Self::Misfit(error.to_string())
+            }
             LoadError::Db(error) => Self::Db(error),
         }
     }

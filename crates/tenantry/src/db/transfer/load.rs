@@ -59,6 +59,16 @@ pub(crate) enum LoadError {
         CARRYING
     )]
     Trigger { table: String, trigger: String },
+    /// Tenants share a table, and a number in what is carried leaves its sequence too few.
+    #[error(
+        "table {table}: {column} {number} would use up the numbers of all who share the table; give the \
+         row a lower one"
+    )]
+    TooFar {
+        table: String,
+        column: String,
+        number: i64,
+    },
     /// The place has no such table, or the table no such column.
     #[error("there is no place for {0}")]
     NoPlace(String),
@@ -75,6 +85,9 @@ pub(crate) enum LoadError {
 /// How much is said in one statement.
 const MOST_BYTES: usize = 1 << 18;
 const MOST_PARAMETERS: usize = 500;
+
+/// How many numbers others may draw from a sequence between two looks at it.
+const DRAWN_MEANWHILE: i64 = 1000;
 
 /// How often tables are tried to be locked.
 const TRIES: usize = 10;
@@ -380,16 +393,50 @@ impl Loader {
             let look = "SET CONSTRAINTS ALL IMMEDIATE".into();
             self.tx.say(vec![look]).await?;
         }
-        if self.on_server {
-            let tables = self.structure.tables.iter();
-            for table in tables.filter(|one| self.seen.contains(&one.name)) {
-                for column in table.columns.iter().filter(|column| column.counted) {
-                    statements.push(catch_up(&table.name, &column.name));
-                }
-            }
-        }
+        statements.extend(self.catch_up().await?);
         self.as_owner(statements).await?;
         Ok(self.tx.commit().await?)
+    }
+
+    /// What lets the sequences go on after what was written. One that others draw from is neither set back by
+    /// what they draw meanwhile nor led near its end.
+    async fn catch_up(&mut self) -> Result<Vec<String>, LoadError> {
+        let is_shared = self.neighbours.is_some();
+        let mut statements = Vec::new();
+        for table in &self.structure.tables {
+            if !self.seen.contains(&table.name) {
+                continue;
+            }
+            for column in &table.columns {
+                let Some(most) = column.counted else {
+                    continue;
+                };
+                let (name, of) = (quoted(&column.name), quoted(&table.name));
+                let sql = format!("SELECT max({name})::bigint FROM {of}");
+                let greatest: Option<i64> = self.tx.query(&sql).scalar().await?;
+                let Some(number) = greatest else {
+                    continue;
+                };
+                if is_shared && number > most / 2 {
+                    return Err(LoadError::TooFar {
+                        table: table.name.clone(),
+                        column: column.name.clone(),
+                        number,
+                    });
+                }
+                let beyond = if is_shared { DRAWN_MEANWHILE } else { 0 };
+                let sequence = format!(
+                    "pg_get_serial_sequence({}, {})",
+                    literal(&of),
+                    literal(&column.name)
+                );
+                statements.push(format!(
+                    "SELECT setval({sequence}, {number} + {beyond}) FROM nextval({sequence}) drawn
+                     WHERE drawn <= {number}"
+                ));
+            }
+        }
+        Ok(statements)
     }
 }
 
@@ -446,20 +493,6 @@ fn typed(text: &str, column: &Column) -> String {
         Kind::Bytes => format!("decode({text}, 'hex')"),
         _ => format!("({text})::{}", column.declared),
     }
-}
-
-/// Lets the sequence of a column go on after its greatest value.
-fn catch_up(table: &str, column: &str) -> String {
-    let sequence = format!(
-        "pg_get_serial_sequence({}, {})",
-        literal(&quoted(table)),
-        literal(column)
-    );
-    format!(
-        "SELECT setval({sequence}, greatest(nextval({sequence}), (SELECT max({}) + 1 FROM {})), false)",
-        quoted(column),
-        quoted(table)
-    )
 }
 
 /// How many rows there are in each table of a tenant.

@@ -74,8 +74,8 @@ pub(crate) struct Column {
     /// PostgreSQL's name of its type, where it is there.
     pub(super) declared: String,
     pub(super) nullable: bool,
-    /// Whether its values come from a sequence unless they are given.
-    pub(super) counted: bool,
+    /// Where its values come from a sequence unless they are given, the greatest that gives.
+    pub(super) counted: Option<i64>,
 }
 
 /// A trigger of the application's.

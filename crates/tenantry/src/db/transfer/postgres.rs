@@ -60,8 +60,8 @@ async fn read(client: &Client, whose: Whose) -> Result<Vec<Table>, DbError> {
     };
     let sql = format!(
         "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL),
-            NOT a.attnotnull, a.attidentity <> '' OR EXISTS (SELECT FROM pg_depend s
-                JOIN pg_class q ON q.oid = s.objid AND q.relkind = 'S'
+            NOT a.attnotnull, (SELECT max(q.seqmax) FROM pg_depend s
+                JOIN pg_sequence q ON q.seqrelid = s.objid AND s.classid = 'pg_class'::regclass
                 WHERE s.refobjid = c.oid AND s.refobjsubid = a.attnum AND s.deptype IN ('a', 'i')),
             coalesce(array_position(k.conkey, a.attnum), 0)
          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid

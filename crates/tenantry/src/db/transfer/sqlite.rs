@@ -145,7 +145,7 @@ fn table(connection: &Connection, name: String, sql: &str) -> rusqlite::Result<T
             name: column,
             declared,
             nullable: !row.get::<_, bool>(2)?,
-            counted: false,
+            counted: None,
         });
     }
     key.sort();
