@@ -1,6 +1,6 @@
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
 };
 
 use super::{Problem, dispatch::Resolved, session::Cookie};
@@ -12,6 +12,11 @@ use crate::{Tenancy, accounts::Account, users::IssuedToken};
 /// It is there in applications that said
 /// [`Routes::account_sessions`](super::Routes::account_sessions). Requests that change something must
 /// be refused when they come from another site's page: `tower_http`'s `CsrfLayer` does.
+///
+/// Under a tenant's own [domain](crate::domains) there is none: who owns that could have it lead to a
+/// server of theirs, and would be sent a cookie that is good in all tenants of whoever comes. There
+/// [`CurrentAccount`](super::CurrentAccount) knows people by tokens in headers alone, and as an
+/// argument this refuses with 403 `not-on-this-host`.
 #[derive(Debug, Clone)]
 pub struct AccountSession {
     tenancy: Tenancy,
@@ -95,6 +100,13 @@ impl<S: Sync> FromRequestParts<S> for AccountSession {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let resolved = Resolved::of(parts)?;
         let cookie = resolved.account_cookie.ok_or_else(Problem::failed)?;
+        if resolved.resolvers.is_on_domain(parts) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "not-on-this-host",
+                "People sign in under the deployment's own host, and not under a tenant's domain.",
+            ));
+        }
         Ok(Self {
             tenancy: resolved.tenancy.clone(),
             cookie,

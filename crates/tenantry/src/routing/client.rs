@@ -28,7 +28,7 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
         let trusted = parts
             .extensions
             .get::<Resolved>()
-            .map(|resolved| resolved.proxies.as_ref())
+            .map(|resolved| resolved.resolvers.proxies())
             .unwrap_or_default();
         let said = forwarded(&parts.headers);
         let said = said.iter().flat_map(|value| value.split(','));

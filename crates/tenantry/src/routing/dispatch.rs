@@ -1,6 +1,6 @@
 //! From a request to the handler of the right table: the tenant is found here, once.
 
-use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -39,8 +39,8 @@ pub(super) type PageOf = fn(&Problem) -> Response;
 pub(super) struct Resolved {
     pub(super) tenancy: Tenancy,
     pub(super) tenant: Option<Tenant>,
-    /// The proxies that are believed.
-    pub(super) proxies: Arc<[IpAddr]>,
+    /// How it was found.
+    pub(super) resolvers: Arc<Resolvers>,
     /// The path as it was asked for, before the tenant was taken out of it.
     pub(super) path: Arc<str>,
     pub(super) account_cookie: Option<Cookie>,
@@ -69,8 +69,7 @@ struct Tables {
     central: Router,
     tenant: Router,
     tenancy: Tenancy,
-    resolvers: Resolvers,
-    proxies: Arc<[IpAddr]>,
+    resolvers: Arc<Resolvers>,
     cookie: Option<Cookie>,
     account_cookie: Option<Cookie>,
 }
@@ -98,13 +97,12 @@ pub(super) fn assemble(
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || Problem::method_not_allowed())
     };
-    let proxies: Arc<[IpAddr]> = resolvers.proxies().into();
+    let resolvers = Arc::new(resolvers);
     let tables = Arc::new(Tables {
         central: closed(central),
         tenant: closed(tenant),
         tenancy: tenancy.clone(),
-        resolvers,
-        proxies: proxies.clone(),
+        resolvers: resolvers.clone(),
         cookie,
         account_cookie,
     });
@@ -113,7 +111,7 @@ pub(super) fn assemble(
         .layer(axum::Extension(Resolved {
             tenancy,
             tenant: None,
-            proxies,
+            resolvers,
             path: "".into(),
             account_cookie,
             trace: "".into(),
@@ -197,7 +195,7 @@ async fn handle(
     parts.extensions.insert(Resolved {
         tenancy: tables.tenancy.clone(),
         tenant: tenant.clone(),
-        proxies: tables.proxies.clone(),
+        resolvers: tables.resolvers.clone(),
         path: parts.uri.path().into(),
         account_cookie: tables.account_cookie,
         trace,

@@ -287,6 +287,12 @@ impl Resolvers {
         }
     }
 
+    /// Whether the request came to a host that may be a tenant's: its owner can have it lead elsewhere.
+    pub(super) fn is_on_domain(&self, parts: &Parts) -> bool {
+        let has_domains = self.chain.contains(&Resolver::Domain);
+        has_domains && matches!(host_of(parts), Some(Host::Name(name)) if !self.is_own(&name))
+    }
+
     /// Whether a host is the deployment's own.
     fn is_own(&self, name: &str) -> bool {
         self.chain.iter().any(|resolver| match resolver {

@@ -128,7 +128,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// Keeps [sessions](super::AccountSession) with browsers of people who stand outside of tenants,
-    /// on every host.
+    /// on every host of the deployment's own.
     pub fn account_sessions(mut self, site: &Site) -> Self {
         self.cookies.account = Some(Cookie::of(site));
         self

@@ -7,6 +7,7 @@ use super::{
     SHOP, World, get, host, send, whose,
 };
 use crate::{
+    accounts::NewAccount,
     domains::{DomainError, MOST_DOMAINS},
     tenant::TenantCode,
     testing::NameServer,
@@ -14,7 +15,7 @@ use crate::{
 };
 
 list! { "domains":
-    claimed_is_nobodys, shown_by_its_record_alone, claimed_by_many_and_shown_by_one, shown_by_many_at_once, nobodys_is_taken_over, removed, others_learn_of_it, the_deployments_own_are_nobodys, no_more_than_so_many, name_servers_that_fail, with_a_header_of_another, not_let_in_by_another,
+    claimed_is_nobodys, shown_by_its_record_alone, claimed_by_many_and_shown_by_one, shown_by_many_at_once, nobodys_is_taken_over, removed, others_learn_of_it, the_deployments_own_are_nobodys, no_more_than_so_many, name_servers_that_fail, with_a_header_of_another, not_let_in_by_another, no_place_for_an_accounts_cookie,
 }
 
 async fn claimed_is_nobodys(place: Place) {
@@ -378,4 +379,38 @@ async fn not_let_in_by_another(place: Place) {
     world.own("globex", SHOP).await;
     assert_eq!(ask(SHOP, &tokens[0]).await.status, 401);
     assert_eq!(ask(SHOP, &tokens[1]).await.status, 200);
+}
+
+/// The cookie is good in all tenants of its account, and who owns a domain can have it lead elsewhere.
+async fn no_place_for_an_accounts_cookie(place: Place) {
+    let world = World::of(place).await;
+    world.own("acme", SHOP).await;
+    let accounts = world.tenancy().accounts();
+    let new = NewAccount {
+        email: "ann@example.com".into(),
+        password: "correct horse battery".into(),
+        first_name: "Ann".into(),
+        last_name: String::new(),
+    };
+    let ann = accounts.create(new).await.unwrap().id;
+    let token = accounts.issue(ann).await.unwrap().secret;
+    let (id, cookie, bearer) = (
+        ann.to_string(),
+        format!("account={token}"),
+        format!("Bearer {token}"),
+    );
+    let ask = async |at: &str, method: &str, path: &str, header: (&str, &str)| {
+        let answer = send(world.tenancy(), method, at, path, &[header]).await;
+        (answer.status, answer.body)
+    };
+    for (at, is_own) in [("localhost", true), ("acme.localhost", true), (SHOP, false)] {
+        let (status, body) = ask(at, "POST", "/api/sign-in", ("account", &id)).await;
+        assert_eq!(status, if is_own { 200 } else { 403 }, "{at}: {body}");
+        assert!(is_own || body.contains("not-on-this-host"), "{at}: {body}");
+        let (status, body) = ask(at, "GET", "/api/account", ("cookie", &cookie)).await;
+        assert_eq!(status, if is_own { 200 } else { 401 }, "{at}: {body}");
+        // who sends a token means to
+        let (status, body) = ask(at, "GET", "/api/account", ("authorization", &bearer)).await;
+        assert_eq!((status, body.as_str()), (200, "ann@example.com"), "{at}");
+    }
 }

@@ -8,7 +8,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::State,
-    http::{Method, Request, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header},
 };
 use tower::ServiceExt;
 
@@ -16,7 +16,7 @@ use super::{Case, Place};
 use crate::{
     Tenancy, Tenant,
     domains::{Domain, DomainError},
-    routing::{CurrentUser, Routes, Site},
+    routing::{AccountSession, CurrentAccount, CurrentUser, Result, Routes, Site},
     tenant::DomainName,
     testing::NameServer,
 };
@@ -49,6 +49,19 @@ async fn url(tenant: Tenant, State(site): State<Site>) -> String {
     site.url(&tenant, "/a?b=c")
 }
 
+async fn account(CurrentAccount(account): CurrentAccount) -> String {
+    account.email
+}
+
+async fn sign_in(
+    session: AccountSession,
+    tenancy: Tenancy,
+    headers: HeaderMap,
+) -> Result<[(HeaderName, HeaderValue); 1]> {
+    let id = headers["account"].to_str().unwrap().parse().unwrap();
+    session.sign_in(&tenancy.accounts().issue(id).await?).await
+}
+
 async fn me(CurrentUser { user, .. }: CurrentUser) -> String {
     user.email
 }
@@ -60,6 +73,9 @@ fn router(tenancy: &Tenancy) -> Router {
         .tenant(Method::GET, "/api/who", who)
         .tenant(Method::GET, "/url", url)
         .tenant(Method::GET, "/me", me)
+        .universal(Method::GET, "/api/account", account)
+        .universal(Method::POST, "/api/sign-in", sign_in)
+        .account_sessions(&site())
         .tenant(Method::GET, "/.well-known/acme-challenge/x", who)
         .into_router(tenancy.clone(), site().resolvers(), site())
 }
