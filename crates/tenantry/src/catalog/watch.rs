@@ -45,7 +45,9 @@ async fn follow(tenancy: &Inner, seen: i64) -> Result<i64, DbError> {
         return Ok(seen);
     };
     if *first > seen + 1 {
-        tenancy.catalog.forget_all(); // what lies between has been pruned
+        // what lies between has been pruned
+        tenancy.catalog.forget_all();
+        tenancy.places.files().look_again();
     }
     let mut latest = seen;
     for (seq, id, code) in changes {
@@ -100,11 +102,11 @@ pub(crate) async fn listen(tenancy: Weak<Inner>, server: Arc<Server>, mut heard:
             if tenancy.is_closed() {
                 return;
             }
-            tenancy.catalog.set_hearing(false);
+            set_hearing(&tenancy, false);
             match Listener::connect(&server).await {
                 Ok(listener) => {
                     heard = listener;
-                    tenancy.catalog.set_hearing(true);
+                    set_hearing(&tenancy, true);
                     tenancy.live.news.notify_one();
                     break;
                 }
@@ -114,6 +116,11 @@ pub(crate) async fn listen(tenancy: Weak<Inner>, server: Arc<Server>, mut heard:
             tokio::time::sleep(AGAIN).await;
         }
     }
+}
+
+fn set_hearing(tenancy: &Inner, hearing: bool) {
+    tenancy.catalog.set_hearing(hearing);
+    tenancy.places.files().set_hearing(hearing);
 }
 
 fn parse(message: &str) -> Option<(TenantId, &str)> {

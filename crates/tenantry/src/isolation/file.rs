@@ -7,7 +7,10 @@ use std::{
     fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use lru::LruCache;
@@ -31,6 +34,8 @@ pub(crate) struct Files {
     template: OnceCell<PathBuf>,
     open: Mutex<Open>,
     most_open: usize,
+    /// Whether it is heard when another process removes one of them.
+    hearing: AtomicBool,
 }
 
 enum Open {
@@ -46,7 +51,12 @@ pub(crate) type Write = Box<dyn FnOnce(&Path) -> Result<(), DbError> + Send>;
 pub(crate) struct OpenFile {
     pub(crate) database: Arc<Database>,
     pub(crate) migrated: OnceCell<()>,
+    identity: Identity,
 }
+
+/// Which file it is that has a name: its device, and its number there. None where there is none, or the
+/// system has no such thing: there nobody can remove a file that is open.
+type Identity = Option<(u64, u64)>;
 
 impl Files {
     pub(crate) fn new(data: &Path, migrations: Arc<Migrations>, most_open: NonZeroUsize) -> Self {
@@ -57,6 +67,7 @@ impl Files {
             template: OnceCell::new(),
             open: Mutex::new(Open::Files(LruCache::unbounded())),
             most_open: most_open.get(),
+            hearing: AtomicBool::new(true),
         }
     }
 
@@ -72,6 +83,31 @@ impl Files {
         Some(file + log)
     }
 
+    /// Whether it is heard when another process removes files. While it is not, whoever opens one that is
+    /// open sees to it that it is still the one of that name.
+    pub(crate) fn set_hearing(&self, hearing: bool) {
+        if hearing {
+            self.look_again();
+        }
+        self.hearing.store(hearing, Ordering::SeqCst);
+    }
+
+    /// Closes those that are no longer the ones of their names: they were removed, and nobody was told.
+    pub(crate) fn look_again(&self) {
+        let mut guard = self.lock();
+        let Open::Files(open) = &mut *guard else {
+            return;
+        };
+        let gone: Vec<TenantId> = open
+            .iter()
+            .filter(|(_, file)| file.is_gone())
+            .map(|(id, _)| *id)
+            .collect();
+        for file in gone.iter().filter_map(|id| open.pop(id)) {
+            file.database.close();
+        }
+    }
+
     /// The tenant's file, opened if it is not. It stays open while anybody has it, and then until
     /// others have been used more recently.
     ///
@@ -83,10 +119,16 @@ impl Files {
             return Err(DbError::Closed);
         };
         if let Some(file) = open.get(&id) {
-            return Ok(file.clone());
+            if self.hearing.load(Ordering::SeqCst) || !file.is_gone() {
+                return Ok(file.clone());
+            }
+            // what is written to it would go where nobody looks any more
+            file.database.close();
         }
+        let path = self.path(id);
         let file = Arc::new(OpenFile {
-            database: Database::new(&self.path(id), Create::Never),
+            identity: identity(&path),
+            database: Database::new(&path, Create::Never),
             migrated: OnceCell::new(),
         });
         open.push(id, file.clone());
@@ -247,6 +289,25 @@ impl Files {
         .await?;
         Ok(path)
     }
+}
+
+impl OpenFile {
+    /// Whether another has its name by now, or none.
+    fn is_gone(&self) -> bool {
+        identity(self.database.path()) != self.identity
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Path) -> Identity {
+    None
 }
 
 fn draft(path: &Path) -> PathBuf {

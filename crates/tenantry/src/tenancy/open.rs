@@ -145,6 +145,7 @@ impl Tenancy {
         };
         let migrations = Arc::new(config.tenant_migrations);
         let files = Files::new(&config.data, migrations.clone(), config.most_open_files);
+        files.set_hearing(!config.pooler);
         Ok(Self(Arc::new(Inner {
             catalog: Catalog::new(Store::new(central.catalog()), !config.pooler),
             central,

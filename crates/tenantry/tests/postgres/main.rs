@@ -9,6 +9,7 @@ mod bouncer;
 mod cliff;
 mod far;
 mod lanes;
+mod moved;
 mod outage;
 mod pooler;
 mod random;
