@@ -374,6 +374,15 @@ async fn a_search_takes_every_character_as_it_is() {
         .get("/api/products?q=a%00b")
         .await
         .invalid(&["q"]);
+    for (length, is_taken) in [(200, true), (201, false)] {
+        let path = format!("/api/products?q={}", "%C3%A4".repeat(length));
+        let answer = shop.visitor().get(&path).await;
+        if is_taken {
+            assert_eq!(answer.each("code"), [""; 0]);
+        } else {
+            answer.invalid(&["q"]);
+        }
+    }
     let owner = shop.as_owner().get("/api/users?q=OLIVE").await;
     assert_eq!(owner.each("email"), ["owner@example.com"]);
 }
