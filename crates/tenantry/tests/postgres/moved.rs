@@ -13,18 +13,28 @@ use crate::{
     support::{Ground, Place},
 };
 
-fn bills() -> Migrations {
+/// Numbers that are as narrow as their column, and such as are not.
+fn counted() -> Migrations {
     Migrations::new().sql(
-        "0001_bills",
-        "CREATE TABLE bills (id bigserial PRIMARY KEY, total bigint NOT NULL)",
+        "0001_counted",
+        "CREATE TABLE bills (id bigserial PRIMARY KEY, total bigint NOT NULL DEFAULT 1);
+         CREATE TABLE few (id smallserial PRIMARY KEY, total bigint NOT NULL DEFAULT 1);
+         CREATE SEQUENCE visit_numbers;
+         CREATE TABLE visits (
+            id integer PRIMARY KEY DEFAULT nextval('visit_numbers'), total bigint NOT NULL DEFAULT 1);
+         ALTER SEQUENCE visit_numbers OWNED BY visits.id",
     )
 }
 
-async fn add(db: &TenantDb) -> i64 {
-    db.query("INSERT INTO bills (total) VALUES (1) RETURNING id")
-        .scalar()
-        .await
-        .unwrap()
+/// The number that a table's next row gets.
+async fn next(db: &TenantDb, table: &str) -> i64 {
+    let sql = format!("INSERT INTO {table} (total) VALUES (1) RETURNING id::bigint");
+    db.query(&sql).scalar().await.unwrap()
+}
+
+async fn put(db: &TenantDb, table: &str, id: i64) {
+    let sql = format!("INSERT INTO {table} (id) VALUES ($1)");
+    db.query(&sql).bind(id).execute().await.unwrap();
 }
 
 async fn moved(
@@ -38,43 +48,80 @@ async fn moved(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_that_others_draw_neither_come_again_nor_run_out() {
-    let place = Place::new(bills()).await;
+    let place = Place::new(counted()).await;
     let globex = place.tenant("globex", Isolation::Rows).await;
     let theirs = place.tenancy.db(&globex).await.unwrap();
     for number in 1..=20 {
-        assert_eq!(add(&theirs).await, number);
+        assert_eq!(next(&theirs, "bills").await, number);
     }
-    for (code, number, is_taken) in [
-        ("few", 3, true),
-        ("many", 5000, true),
-        ("hostile", i64::MAX - 1, false),
+    for (code, table, number, is_taken) in [
+        ("lower", "bills", 3, true),
+        ("higher", "bills", 5000, true),
+        ("greatest", "bills", i64::MAX - 1, false),
+        ("of-a-few", "few", 30_000, true),
+        ("last-of-a-few", "few", 32_766, false),
+        ("wide", "visits", 2_000_000_000, true),
+        ("narrow", "visits", i64::from(i32::MAX) - 1, false),
+        ("beyond-narrow", "bills", i64::from(i32::MAX) - 1, true),
     ] {
         let tenant = place.tenant(code, Isolation::Schema).await;
         let db = place.tenancy.db(&tenant).await.unwrap();
-        db.query("INSERT INTO bills (id, total) VALUES ($1, 1)")
-            .bind(number)
-            .execute()
-            .await
-            .unwrap();
-        let before = add(&theirs).await;
+        put(&db, table, number).await;
+        let before = next(&theirs, table).await;
         let moved = moved(&place.tenancy, &tenant, Isolation::Rows).await;
         assert_eq!(moved.is_ok(), is_taken, "{code}: {moved:?}");
-        let after = add(&theirs).await;
+        let after = next(&theirs, table).await;
         assert!(after > before, "{code}: {after}");
-        if let Err(error) = moved {
-            let told = error.to_string();
-            assert!(
-                told.contains("table bills: id 9223372036854775806"),
-                "{told}"
-            );
-            // it is where it was, and nobody else has felt anything
-            assert_eq!(add(&db).await, 1);
-            assert_eq!(after, before + 1);
-            continue;
+        match moved {
+            Ok(moved) => {
+                let own = place.tenancy.db(&moved).await.unwrap();
+                assert!(next(&own, table).await > number.max(after), "{code}");
+            }
+            Err(error) => {
+                let told = error.to_string();
+                assert!(
+                    told.contains(&format!("table {table}: id {number}")),
+                    "{told}"
+                );
+                // it is where it was, and nobody else has felt anything
+                assert_eq!(next(&db, table).await, 1);
+                assert_eq!(after, before + 1);
+            }
         }
-        let own = place.tenancy.db(&moved.unwrap()).await.unwrap();
-        assert!(add(&own).await > number.max(after), "{code}");
     }
+    // who has drawn the last of them oneself is no danger to anybody
+    let root = place.root_of(&globex).await;
+    root.batch_execute("SELECT setval('few_id_seq', 32000)")
+        .await
+        .unwrap();
+    assert_eq!(next(&theirs, "few").await, 32_001);
+    let away = moved(&place.tenancy, &globex, Isolation::Schema)
+        .await
+        .unwrap();
+    moved(&place.tenancy, &away, Isolation::Rows).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_numbered_high_hinders_no_restore() {
+    let place = Place::new(counted()).await;
+    let acme = place.tenant("acme", Isolation::Rows).await;
+    let db = place.tenancy.db(&acme).await.unwrap();
+    for number in [5000, i64::MAX] {
+        put(&db, "bills", number).await;
+    }
+    let globex = place.tenant("globex", Isolation::Rows).await;
+    put(&place.tenancy.db(&globex).await.unwrap(), "bills", 5000).await;
+    let backup = place.ground.folder().join("backup");
+    place.tenancy.backup(&backup, None, |_| {}).await.unwrap();
+    let ground = place.ground.beside().await;
+    let there = ground.set_up(&counted()).await.unwrap();
+    there.restore_backup(&backup, |_| {}).await.unwrap();
+    for code in [acme.code(), globex.code()] {
+        let tenant = there.tenant(code).await.unwrap().unwrap();
+        let number = next(&there.db(&tenant).await.unwrap(), "bills").await;
+        assert!((5001..10_000).contains(&number), "{number}");
+    }
+    there.close();
 }
 
 fn notes() -> Migrations {

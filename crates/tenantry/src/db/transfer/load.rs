@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CARRYING, Cell, Column, Kind, Structure, Table, Trigger, Whose, triggers};
+use super::{CARRYING, Cell, Column, Counter, Kind, Structure, Table, Trigger, Whose, triggers};
 use crate::db::{
     DbError, EngineKind, TenantDb, TenantTx,
     postgres::scope::{literal, quoted},
@@ -88,6 +88,9 @@ const MOST_PARAMETERS: usize = 500;
 
 /// How many numbers others may draw from a sequence between two looks at it.
 const DRAWN_MEANWHILE: i64 = 1000;
+
+/// What part of a sequence's numbers is left to all who draw from it, whatever one of them brings along.
+const LEFT_TO_ALL: i64 = 16;
 
 /// How often tables are tried to be locked.
 const TRIES: usize = 10;
@@ -401,37 +404,53 @@ impl Loader {
     /// What lets the sequences go on after what was written. One that others draw from is neither set back by
     /// what they draw meanwhile nor led near its end.
     async fn catch_up(&mut self) -> Result<Vec<String>, LoadError> {
-        let is_shared = self.neighbours.is_some();
         let mut statements = Vec::new();
         for table in &self.structure.tables {
             if !self.seen.contains(&table.name) {
                 continue;
             }
             for column in &table.columns {
-                let Some(most) = column.counted else {
+                let Some(Counter { most, last }) = column.counted else {
                     continue;
                 };
                 let (name, of) = (quoted(&column.name), quoted(&table.name));
                 let sql = format!("SELECT max({name})::bigint FROM {of}");
                 let greatest: Option<i64> = self.tx.query(&sql).scalar().await?;
-                let Some(number) = greatest else {
+                let Some(number) = greatest.filter(|number| *number > last) else {
                     continue;
                 };
-                if is_shared && number > most / 2 {
-                    return Err(LoadError::TooFar {
-                        table: table.name.clone(),
-                        column: column.name.clone(),
-                        number,
-                    });
+                let is_far = number > most - most / LEFT_TO_ALL;
+                match self.neighbours {
+                    Some(Neighbours::GoOn) if is_far => {
+                        return Err(LoadError::TooFar {
+                            table: table.name.clone(),
+                            column: column.name.clone(),
+                            number,
+                        });
+                    }
+                    // it was there before
+                    Some(Neighbours::Wait) if is_far => {
+                        let (table, column) = (&table.name, &column.name);
+                        tracing::warn!(table, column, number, "its sequence is left where it is");
+                        continue;
+                    }
+                    _ => {}
                 }
-                let beyond = if is_shared { DRAWN_MEANWHILE } else { 0 };
+                let next = match self.neighbours {
+                    Some(_) => number.saturating_add(DRAWN_MEANWHILE).min(most),
+                    None => number,
+                };
                 let sequence = format!(
                     "pg_get_serial_sequence({}, {})",
                     literal(&of),
                     literal(&column.name)
                 );
+                // of two who do so one waits for the other
                 statements.push(format!(
-                    "SELECT setval({sequence}, {number} + {beyond}) FROM nextval({sequence}) drawn
+                    "SELECT pg_advisory_xact_lock(hashtextextended({sequence}, 0))"
+                ));
+                statements.push(format!(
+                    "SELECT setval({sequence}, {next}) FROM nextval({sequence}) drawn
                      WHERE drawn <= {number}"
                 ));
             }

@@ -74,8 +74,17 @@ pub(crate) struct Column {
     /// PostgreSQL's name of its type, where it is there.
     pub(super) declared: String,
     pub(super) nullable: bool,
-    /// Where its values come from a sequence unless they are given, the greatest that gives.
-    pub(super) counted: Option<i64>,
+    /// The sequence that its values come from unless they are given.
+    pub(super) counted: Option<Counter>,
+}
+
+/// A sequence that counts up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counter {
+    /// The greatest number that it gives and its column takes.
+    pub(super) most: i64,
+    /// What it gave last.
+    pub(super) last: i64,
 }
 
 /// A trigger of the application's.

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{CARRYING, Column, Kind, NOT_CARRIED, Points, Table, Trigger, Whose};
+use super::{CARRYING, Column, Counter, Kind, NOT_CARRIED, Points, Table, Trigger, Whose};
 use crate::db::{
     DbError,
     postgres::{
@@ -60,11 +60,15 @@ async fn read(client: &Client, whose: Whose) -> Result<Vec<Table>, DbError> {
     };
     let sql = format!(
         "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL),
-            NOT a.attnotnull, (SELECT max(q.seqmax) FROM pg_depend s
-                JOIN pg_sequence q ON q.seqrelid = s.objid AND s.classid = 'pg_class'::regclass
-                WHERE s.refobjid = c.oid AND s.refobjsubid = a.attnum AND s.deptype IN ('a', 'i')),
-            coalesce(array_position(k.conkey, a.attnum), 0)
+            NOT a.attnotnull, CASE WHEN q.seqmax IS NOT NULL THEN least(q.seqmax,
+                CASE coalesce(nullif(t.typbasetype, 0), t.oid)
+                    WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END) END,
+            coalesce(array_position(k.conkey, a.attnum), 0),
+            coalesce(pg_sequence_last_value(q.seqrelid), 0)
          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+            JOIN pg_type t ON t.oid = a.atttypid
+            LEFT JOIN pg_sequence q ON q.seqincrement > 0 AND q.seqrelid =
+                pg_get_serial_sequence(c.oid::regclass::text, a.attname)::regclass
             LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
          WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
             AND NOT c.relispartition AND c.relname {named} 'tenantry\\_%'
@@ -99,7 +103,10 @@ async fn read(client: &Client, whose: Whose) -> Result<Vec<Table>, DbError> {
                 name: column,
                 declared,
                 nullable: row.get(3),
-                counted: row.get(4),
+                counted: row.get::<_, Option<i64>>(4).map(|most| Counter {
+                    most,
+                    last: row.get(6),
+                }),
             });
         }
     }
