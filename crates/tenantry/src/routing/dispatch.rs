@@ -186,7 +186,10 @@ async fn handle(
     };
     if let Some(tenant) = &tenant {
         observed.belongs_to(tenant);
-        if let Some((status, place)) = tables.resolvers.elsewhere(&parts, tenant) {
+        // nobody is sent to where their account's session is not
+        let stays = tables.account_cookie.is_some() && !tables.resolvers.is_on_domain(&parts);
+        let elsewhere = || tables.resolvers.elsewhere(&parts, tenant);
+        if let Some((status, place)) = (!stays).then(elsewhere).flatten() {
             tracing::debug!(%place, "sent to the primary domain");
             return moved(status, &place);
         }

@@ -128,7 +128,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// Keeps [sessions](super::AccountSession) with browsers of people who stand outside of tenants,
-    /// on every host of the deployment's own.
+    /// on every host of the deployment's own. From there nobody is sent to a tenant's primary domain, where
+    /// there is none; links of a [`Site`] still lead there.
     pub fn account_sessions(mut self, site: &Site) -> Self {
         self.cookies.account = Some(Cookie::of(site));
         self

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::{
     super::{Place, at_once, list, soon, users::add_user},
-    SHOP, World, get, host, send, whose,
+    SHOP, World, get, host, routes, send, send_to, serve, site, whose,
 };
 use crate::{
     accounts::NewAccount,
@@ -384,7 +384,7 @@ async fn not_let_in_by_another(place: Place) {
 /// The cookie is good in all tenants of its account, and who owns a domain can have it lead elsewhere.
 async fn no_place_for_an_accounts_cookie(place: Place) {
     let world = World::of(place).await;
-    world.own("acme", SHOP).await;
+    world.own_primary("acme", SHOP).await;
     let accounts = world.tenancy().accounts();
     let new = NewAccount {
         email: "ann@example.com".into(),
@@ -399,8 +399,9 @@ async fn no_place_for_an_accounts_cookie(place: Place) {
         format!("account={token}"),
         format!("Bearer {token}"),
     );
+    let kept = serve(routes().account_sessions(&site()), world.tenancy());
     let ask = async |at: &str, method: &str, path: &str, header: (&str, &str)| {
-        let answer = send(world.tenancy(), method, at, path, &[header]).await;
+        let answer = send_to(kept.clone(), method, at, path, &[header]).await;
         (answer.status, answer.body)
     };
     for (at, is_own) in [("localhost", true), ("acme.localhost", true), (SHOP, false)] {
@@ -413,4 +414,9 @@ async fn no_place_for_an_accounts_cookie(place: Place) {
         let (status, body) = ask(at, "GET", "/api/account", ("authorization", &bearer)).await;
         assert_eq!((status, body.as_str()), (200, "ann@example.com"), "{at}");
     }
+    // nor is anybody sent there from where they are known
+    let page = ask("acme.localhost", "GET", "/who", ("cookie", &cookie)).await;
+    assert_eq!(page, (200, "acme".into()));
+    let unknown = get(world.tenancy(), "acme.localhost", "/who").await;
+    assert_eq!(unknown.status, 301);
 }

@@ -66,7 +66,7 @@ async fn me(CurrentUser { user, .. }: CurrentUser) -> String {
     user.email
 }
 
-fn router(tenancy: &Tenancy) -> Router {
+fn routes() -> Routes<Site> {
     Routes::new()
         .tenant(Method::GET, "/who", who)
         .tenant(Method::POST, "/who", who)
@@ -75,9 +75,11 @@ fn router(tenancy: &Tenancy) -> Router {
         .tenant(Method::GET, "/me", me)
         .universal(Method::GET, "/api/account", account)
         .universal(Method::POST, "/api/sign-in", sign_in)
-        .account_sessions(&site())
         .tenant(Method::GET, "/.well-known/acme-challenge/x", who)
-        .into_router(tenancy.clone(), site().resolvers(), site())
+}
+
+fn serve(routes: Routes<Site>, tenancy: &Tenancy) -> Router {
+    routes.into_router(tenancy.clone(), site().resolvers(), site())
 }
 
 /// What was answered.
@@ -95,6 +97,16 @@ async fn send(
     path: &str,
     more: &[(&str, &str)],
 ) -> Answer {
+    send_to(serve(routes(), tenancy), method, at, path, more).await
+}
+
+async fn send_to(
+    router: Router,
+    method: &str,
+    at: &str,
+    path: &str,
+    more: &[(&str, &str)],
+) -> Answer {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -103,7 +115,7 @@ async fn send(
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).unwrap();
-    let answer = router(tenancy).oneshot(request).await.unwrap();
+    let answer = router.oneshot(request).await.unwrap();
     let location = answer.headers().get(header::LOCATION);
     Answer {
         status: answer.status().as_u16(),
