@@ -109,7 +109,7 @@ impl Accounts<'_> {
     /// # Errors
     /// [`AccountError::EmailTaken`].
     pub async fn create(&self, new: NewAccount) -> Result<Account, AccountError> {
-        let hash = self.tenancy.passwords().hash(&new.password).await?;
+        let hash = self.passwords().hash(&new.password).await?;
         insert(&mut self.db.clone(), new, hash).await
     }
 
@@ -147,7 +147,7 @@ impl Accounts<'_> {
     /// # Errors
     /// [`DbError::NotFound`].
     pub async fn set_password(&self, id: Uuid, password: &str) -> Result<(), AccountError> {
-        let hash = self.tenancy.passwords().hash(password).await?;
+        let hash = self.passwords().hash(password).await?;
         self.end(
             "UPDATE tenantry_accounts SET password_hash = $2 WHERE id = $1",
             id,

@@ -80,7 +80,7 @@ impl Accounts<'_> {
     ) -> Result<Account, AccountError> {
         // before the work of hashing, and the outcome may change until it is done
         self.look_at(Purpose::ResetPassword, secret).await?;
-        let hash = self.tenancy.passwords().hash(password).await?;
+        let hash = self.passwords().hash(password).await?;
         let mut tx = self.db.begin();
         let (id, _) = take(&mut tx, Purpose::ResetPassword, secret).await?;
         let account = tx

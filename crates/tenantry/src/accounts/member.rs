@@ -10,7 +10,7 @@ use crate::{
     db::{CentralDb, CentralScope, DbError, Executor, FromRow, Row},
     tenant::{Tenant, TenantId, TenantStatus},
     users::{
-        IssuedLink, NewPerson, PasswordError, normalise,
+        IssuedLink, NewPerson, PasswordError, Realm, normalise,
         secret::{Secret, digest},
     },
 };
@@ -405,7 +405,11 @@ impl<'t> Members<'t> {
         let mut tx = self.db.begin();
         self.take(&mut tx, secret).await?;
         tx.rollback().await?;
-        let hash = self.tenancy.passwords().hash(&person.password).await?;
+        let passwords = self
+            .tenancy
+            .passwords()
+            .in_realm(Realm::Tenant(self.tenant.into()));
+        let hash = passwords.hash(&person.password).await?;
         let mut tx = self.db.begin();
         let (email, role) = self.take(&mut tx, secret).await?;
         let new = NewAccount {

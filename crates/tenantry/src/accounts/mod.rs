@@ -29,13 +29,25 @@ pub(crate) use sign_in::check;
 pub(crate) use sign_in::issue_if;
 pub(crate) use token::CentralTokens;
 
-use crate::{Tenancy, db::CentralDb, tenant::Tenant};
+use crate::{
+    Tenancy,
+    db::CentralDb,
+    tenant::Tenant,
+    users::{Passwords, Realm},
+};
 
 /// The accounts of one deployment.
 #[derive(Debug)]
 pub struct Accounts<'t> {
     tenancy: &'t Tenancy,
     db: CentralDb,
+}
+
+impl Accounts<'_> {
+    /// Theirs are hashed in a line of their own.
+    fn passwords(&self) -> Passwords {
+        self.tenancy.passwords().in_realm(Realm::Accounts)
+    }
 }
 
 impl Tenancy {

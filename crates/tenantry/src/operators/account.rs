@@ -160,7 +160,7 @@ impl Operators<'_> {
     /// # Errors
     /// [`OperatorError::EmailTaken`].
     pub async fn create(&self, new: NewOperator) -> Result<Operator, OperatorError> {
-        let hash = self.tenancy.passwords().hash(&new.password).await?;
+        let hash = self.passwords().hash(&new.password).await?;
         let operator = Operator {
             id: Uuid::now_v7(),
             email: normalise(&new.email),
@@ -217,7 +217,7 @@ impl Operators<'_> {
     /// # Errors
     /// [`DbError::NotFound`].
     pub async fn set_password(&self, id: Uuid, password: &str) -> Result<(), OperatorError> {
-        let hash = self.tenancy.passwords().hash(password).await?;
+        let hash = self.passwords().hash(password).await?;
         let mut tx = self.db.begin();
         let changed = tx
             .query("UPDATE tenantry_operators SET password_hash = $2 WHERE id = $1")

@@ -10,7 +10,11 @@ pub use account::{NewOperator, Operator, OperatorError, OperatorRole};
 pub use audit::{OperatorEntry, OperatorEvent};
 pub use impersonation::{Impersonation, ImpersonationLink};
 
-use crate::{Tenancy, db::CentralDb};
+use crate::{
+    Tenancy,
+    db::CentralDb,
+    users::{Passwords, Realm},
+};
 
 /// The operators of one deployment.
 ///
@@ -29,6 +33,13 @@ use crate::{Tenancy, db::CentralDb};
 pub struct Operators<'t> {
     tenancy: &'t Tenancy,
     db: CentralDb,
+}
+
+impl Operators<'_> {
+    /// Theirs are hashed in a line of their own.
+    fn passwords(&self) -> Passwords {
+        self.tenancy.passwords().in_realm(Realm::Operators)
+    }
 }
 
 impl Tenancy {

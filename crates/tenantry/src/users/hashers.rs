@@ -88,7 +88,12 @@ impl Hashers {
             }
         });
         match lock(&self.lines).push(line, job) {
-            Pushed::More => self.calls.send(()).map_err(|_| NotDone::Unavailable)?,
+            Pushed::More if self.calls.send(()).is_err() => {
+                // nobody is there to be called
+                lock(&self.lines).clear();
+                return Err(NotDone::Unavailable);
+            }
+            Pushed::More => {}
             // whoever would have been called for the other is called for this one
             Pushed::InsteadOf(other) => other(None),
             Pushed::Not => return Err(NotDone::Busy),
@@ -148,6 +153,12 @@ impl Lines {
         waiting.push_back(job);
         self.count += 1;
         instead.map_or(Pushed::More, Pushed::InsteadOf)
+    }
+
+    fn clear(&mut self) {
+        self.waiting.clear();
+        self.turns.clear();
+        self.count = 0;
     }
 
     /// The first of the line whose turn it is.
