@@ -87,7 +87,8 @@ impl Hashers {
                 drop(answer.send(memory.map(work).ok_or(NotDone::Busy)));
             }
         });
-        match lock(&self.lines).push(line, job) {
+        let pushed = lock(&self.lines).push(line, job);
+        match pushed {
             Pushed::More if self.calls.send(()).is_err() => {
                 // nobody is there to be called
                 lock(&self.lines).clear();
@@ -297,6 +298,17 @@ mod tests {
         );
         assert_eq!(*lock(&done), ["many 1", "few 1", "many 2", "few 2"]);
         assert_eq!(hashers.run(few, |_| 1).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn without_a_thread_nobody_is_left_waiting() {
+        let hashers = Hashers {
+            lines: Arc::new(Mutex::new(Lines::new(2))),
+            calls: channel().0,
+        };
+        for _ in 0..5 {
+            assert_eq!(hashers.run(None, |_| ()).await, Err(NotDone::Unavailable));
+        }
     }
 
     #[tokio::test]

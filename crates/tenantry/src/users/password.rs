@@ -23,7 +23,8 @@ const REFUSED_AFTER: RangeInclusive<u64> = 400..=1000;
 /// Hashes and checks passwords with argon2id, off the threads that serve requests, on no more than
 /// half of the processors, and there behind everybody else: a flood of sign-ins leaves the processors
 /// to whoever is in. Those who would wait for too long are refused instead, and hear it a little later:
-/// first those of the tenant of whom most wait. Each tenant's [have a turn](Self::of) after each other's.
+/// first those of the tenant of whom most wait. Each tenant's [have a turn](Self::of) after each other's, and
+/// so have accounts and operators.
 ///
 /// The parameters are argon2's recommended 19 MiB and two passes
 /// ([OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)).
@@ -43,7 +44,7 @@ pub enum PasswordError {
     /// Too many others wait to be hashed or checked.
     #[error("too many sign-ins at a time")]
     Busy,
-    /// The process is shutting down, or the system has no randomness.
+    /// The process is shutting down or could start no thread for it, or the system has no randomness.
     #[error("the password cannot be hashed now")]
     Unavailable,
 }
