@@ -22,7 +22,11 @@ fn counted() -> Migrations {
          CREATE SEQUENCE visit_numbers;
          CREATE TABLE visits (
             id integer PRIMARY KEY DEFAULT nextval('visit_numbers'), total bigint NOT NULL DEFAULT 1);
-         ALTER SEQUENCE visit_numbers OWNED BY visits.id",
+         ALTER SEQUENCE visit_numbers OWNED BY visits.id;
+         CREATE SEQUENCE ticket_numbers MAXVALUE 9999;
+         CREATE TABLE tickets (
+            id bigint PRIMARY KEY DEFAULT nextval('ticket_numbers'), total bigint NOT NULL DEFAULT 1);
+         ALTER SEQUENCE ticket_numbers OWNED BY tickets.id",
     )
 }
 
@@ -37,7 +41,7 @@ async fn put(db: &TenantDb, table: &str, id: i64) {
     db.query(&sql).bind(id).execute().await.unwrap();
 }
 
-async fn moved(
+async fn moved_to(
     tenancy: &Tenancy,
     tenant: &Tenant,
     isolation: Isolation,
@@ -63,12 +67,14 @@ async fn numbers_that_others_draw_neither_come_again_nor_run_out() {
         ("wide", "visits", 2_000_000_000, true),
         ("narrow", "visits", i64::from(i32::MAX) - 1, false),
         ("beyond-narrow", "bills", i64::from(i32::MAX) - 1, true),
+        ("nearly-last", "tickets", 9000, true),
+        ("no-more", "tickets", 10_000, false),
     ] {
         let tenant = place.tenant(code, Isolation::Schema).await;
         let db = place.tenancy.db(&tenant).await.unwrap();
         put(&db, table, number).await;
         let before = next(&theirs, table).await;
-        let moved = moved(&place.tenancy, &tenant, Isolation::Rows).await;
+        let moved = moved_to(&place.tenancy, &tenant, Isolation::Rows).await;
         assert_eq!(moved.is_ok(), is_taken, "{code}: {moved:?}");
         let after = next(&theirs, table).await;
         assert!(after > before, "{code}: {after}");
@@ -86,6 +92,10 @@ async fn numbers_that_others_draw_neither_come_again_nor_run_out() {
                 // it is where it was, and nobody else has felt anything
                 assert_eq!(next(&db, table).await, 1);
                 assert_eq!(after, before + 1);
+                // and where nobody shares its numbers it may be
+                let alone = moved_to(&place.tenancy, &tenant, Isolation::Database).await;
+                let own = place.tenancy.db(&alone.unwrap()).await.unwrap();
+                assert!(next(&own, table).await > 1, "{code}");
             }
         }
     }
@@ -95,31 +105,39 @@ async fn numbers_that_others_draw_neither_come_again_nor_run_out() {
         .await
         .unwrap();
     assert_eq!(next(&theirs, "few").await, 32_001);
-    let away = moved(&place.tenancy, &globex, Isolation::Schema)
+    let away = moved_to(&place.tenancy, &globex, Isolation::Schema)
         .await
         .unwrap();
-    moved(&place.tenancy, &away, Isolation::Rows).await.unwrap();
+    moved_to(&place.tenancy, &away, Isolation::Rows)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_somebody_numbered_high_hinders_no_restore() {
     let place = Place::new(counted()).await;
-    let acme = place.tenant("acme", Isolation::Rows).await;
-    let db = place.tenancy.db(&acme).await.unwrap();
-    for number in [5000, i64::MAX] {
-        put(&db, "bills", number).await;
+    for isolation in [Isolation::Rows, Isolation::Schema] {
+        let tenant = place.tenant(isolation.as_str(), isolation).await;
+        let db = place.tenancy.db(&tenant).await.unwrap();
+        for table in ["bills", "tickets"] {
+            for number in 1..=20 {
+                assert_eq!(next(&db, table).await, number);
+            }
+            put(&db, table, i64::MAX).await;
+        }
     }
-    let globex = place.tenant("globex", Isolation::Rows).await;
-    put(&place.tenancy.db(&globex).await.unwrap(), "bills", 5000).await;
     let backup = place.ground.folder().join("backup");
     place.tenancy.backup(&backup, None, |_| {}).await.unwrap();
     let ground = place.ground.beside().await;
     let there = ground.set_up(&counted()).await.unwrap();
     there.restore_backup(&backup, |_| {}).await.unwrap();
-    for code in [acme.code(), globex.code()] {
-        let tenant = there.tenant(code).await.unwrap().unwrap();
-        let number = next(&there.db(&tenant).await.unwrap(), "bills").await;
-        assert!((5001..10_000).contains(&number), "{number}");
+    for code in ["rows", "schema"] {
+        let tenant = there.tenant(&code.parse().unwrap()).await.unwrap().unwrap();
+        let db = there.db(&tenant).await.unwrap();
+        for table in ["bills", "tickets"] {
+            let number = next(&db, table).await;
+            assert!((21..2000).contains(&number), "{code} {table}: {number}");
+        }
     }
     there.close();
 }
@@ -158,9 +176,9 @@ async fn a_file_that_was_away_is_not_taken_for_the_one_that_is_back() {
         deaf.db(&acme).await.unwrap()
     };
     write(&seen().await, 1).await;
-    let away = moved(&mover, &acme, Isolation::Rows).await.unwrap();
+    let away = moved_to(&mover, &acme, Isolation::Rows).await.unwrap();
     write(&mover.db(&away).await.unwrap(), 2).await;
-    let back = moved(&mover, &away, Isolation::File).await.unwrap();
+    let back = moved_to(&mover, &away, Isolation::File).await.unwrap();
     // what was written while it was away is there, and what is written now is where others see it
     assert_eq!(read(&seen().await).await, [1, 2]);
     write(&seen().await, 3).await;

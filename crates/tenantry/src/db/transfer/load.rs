@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CARRYING, Cell, Column, Counter, Kind, Structure, Table, Trigger, Whose, triggers};
+use super::{CARRYING, Cell, Column, Kind, Structure, Table, Trigger, Whose, triggers};
 use crate::db::{
     DbError, EngineKind, TenantDb, TenantTx,
     postgres::scope::{literal, quoted},
@@ -410,34 +410,42 @@ impl Loader {
                 continue;
             }
             for column in &table.columns {
-                let Some(Counter { most, last }) = column.counted else {
+                let Some(counter) = column.counted else {
                     continue;
+                };
+                let end = match self.neighbours {
+                    Some(_) => counter.most - counter.most / LEFT_TO_ALL,
+                    None => counter.most - 1,
                 };
                 let (name, of) = (quoted(&column.name), quoted(&table.name));
-                let sql = format!("SELECT max({name})::bigint FROM {of}");
-                let greatest: Option<i64> = self.tx.query(&sql).scalar().await?;
-                let Some(number) = greatest.filter(|number| *number > last) else {
-                    continue;
-                };
-                let is_far = number > most - most / LEFT_TO_ALL;
-                match self.neighbours {
-                    Some(Neighbours::GoOn) if is_far => {
+                let sql = format!(
+                    "SELECT max({name})::bigint, max({name}) FILTER (WHERE {name} <= {end})::bigint FROM {of}"
+                );
+                let (greatest, before_end): (Option<i64>, Option<i64>) =
+                    self.tx.query(&sql).one().await?;
+                let leads_on = |number: &i64| counter.last.is_none_or(|last| *number > last);
+                if let Some(number) = greatest.filter(leads_on).filter(|number| *number > end) {
+                    let (table, column) = (table.name.clone(), column.name.clone());
+                    if self.neighbours == Some(Neighbours::GoOn) {
                         return Err(LoadError::TooFar {
-                            table: table.name.clone(),
-                            column: column.name.clone(),
+                            table,
+                            column,
                             number,
                         });
                     }
                     // it was there before
-                    Some(Neighbours::Wait) if is_far => {
-                        let (table, column) = (&table.name, &column.name);
-                        tracing::warn!(table, column, number, "its sequence is left where it is");
-                        continue;
-                    }
-                    _ => {}
+                    tracing::warn!(
+                        table,
+                        column,
+                        number,
+                        "the sequence is not led as far as that"
+                    );
                 }
+                let Some(number) = before_end.filter(leads_on) else {
+                    continue;
+                };
                 let next = match self.neighbours {
-                    Some(_) => number.saturating_add(DRAWN_MEANWHILE).min(most),
+                    Some(_) => number.saturating_add(DRAWN_MEANWHILE).min(end),
                     None => number,
                 };
                 let sequence = format!(

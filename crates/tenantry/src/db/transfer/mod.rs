@@ -83,8 +83,8 @@ pub(crate) struct Column {
 pub(super) struct Counter {
     /// The greatest number that it gives and its column takes.
     pub(super) most: i64,
-    /// What it gave last.
-    pub(super) last: i64,
+    /// What it gave last, if anything.
+    pub(super) last: Option<i64>,
 }
 
 /// A trigger of the application's.

@@ -64,7 +64,7 @@ async fn read(client: &Client, whose: Whose) -> Result<Vec<Table>, DbError> {
                 CASE coalesce(nullif(t.typbasetype, 0), t.oid)
                     WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END) END,
             coalesce(array_position(k.conkey, a.attnum), 0),
-            coalesce(pg_sequence_last_value(q.seqrelid), 0)
+            pg_sequence_last_value(q.seqrelid)
          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
             JOIN pg_type t ON t.oid = a.atttypid
             LEFT JOIN pg_sequence q ON q.seqincrement > 0 AND q.seqrelid =
