@@ -86,8 +86,9 @@ impl Resolvers {
     ///
     /// Where these resolvers come [from a site](super::Site::resolvers), whoever looks at a tenant's
     /// pages under another host than its primary domain is sent there, by 301. Its API stays where it
-    /// is asked for under the deployment's own host, and whoever names a tenant in a header is sent
-    /// nowhere.
+    /// is asked for under the deployment's own host, as do pages where
+    /// [account sessions](super::Routes::account_sessions) are kept; and whoever names a tenant in a header
+    /// is sent nowhere.
     #[must_use]
     pub fn domain(mut self) -> Self {
         self.chain.push(Resolver::Domain);
