@@ -218,20 +218,24 @@ mod tests {
     use super::*;
     use crate::tenant::TenantId;
 
+    /// Keeps the only thread busy for as long as what is returned is there.
+    async fn hold_up(hashers: &Hashers) -> mpsc::Sender<()> {
+        let (open, gate) = mpsc::channel::<()>();
+        let (began, begun) = oneshot::channel();
+        let hashers = hashers.clone();
+        let wait = move |_: &mut Vec<Block>| {
+            let _ = began.send(());
+            let _ = gate.recv();
+        };
+        tokio::spawn(async move { hashers.run(None, wait).await });
+        begun.await.unwrap();
+        open
+    }
+
     #[tokio::test]
     async fn who_would_wait_too_long_is_refused() {
         let hashers = Hashers::with(1, 2);
-        let (open, gate) = mpsc::channel::<()>();
-        let (began, begun) = oneshot::channel();
-        let first = hashers.clone();
-        let blocking = tokio::spawn(async move {
-            let wait = move |_: &mut Vec<Block>| {
-                let _ = began.send(());
-                let _ = gate.recv();
-            };
-            first.run(None, wait).await
-        });
-        begun.await.unwrap();
+        let open = hold_up(&hashers).await;
         let waiting: Vec<_> = (0..2)
             .map(|number| {
                 let hashers = hashers.clone();
@@ -240,8 +244,7 @@ mod tests {
             .collect();
         tokio::task::yield_now().await;
         assert_eq!(hashers.run(None, |_| ()).await, Err(NotDone::Busy));
-        open.send(()).unwrap();
-        blocking.await.unwrap().unwrap();
+        drop(open);
         for (number, waiting) in waiting.into_iter().enumerate() {
             assert_eq!(waiting.await.unwrap(), Ok(number));
         }
@@ -252,18 +255,8 @@ mod tests {
     async fn a_long_line_makes_way_for_a_short_one_and_they_take_turns() {
         let hashers = Hashers::with(1, 4);
         let [many, few] = [(); 2].map(|()| Some(Realm::Tenant(TenantId::generate())));
-        let (open, gate) = mpsc::channel::<()>();
-        let (began, begun) = oneshot::channel();
         let done = Arc::new(Mutex::new(Vec::new()));
-        let first = hashers.clone();
-        let blocking = tokio::spawn(async move {
-            let wait = move |_: &mut Vec<Block>| {
-                let _ = began.send(());
-                let _ = gate.recv();
-            };
-            first.run(None, wait).await
-        });
-        begun.await.unwrap();
+        let open = hold_up(&hashers).await;
         let come = |line, name| {
             let (hashers, done) = (hashers.clone(), done.clone());
             tokio::spawn(async move { hashers.run(line, move |_| lock(&done).push(name)).await })
@@ -283,8 +276,7 @@ mod tests {
             waiting.push((name, come(line, name)));
             tokio::task::yield_now().await; // until it stands in line
         }
-        open.send(()).unwrap();
-        blocking.await.unwrap().unwrap();
+        drop(open);
         let mut turned_away = Vec::new();
         for (name, waiting) in waiting {
             if waiting.await.unwrap() == Err(NotDone::Busy) {
