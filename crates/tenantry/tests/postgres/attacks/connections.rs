@@ -1,6 +1,20 @@
 //! Connections that one tenant after the other uses: nothing stays on them.
 
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tenantry::db::{FromRow, Row};
+
 use super::*;
+
+#[derive(Debug)]
+struct First;
+
+impl FromRow for First {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        row.get::<String>("code").map(|_| Self)
+    }
+}
 
 struct Fragile;
 
