@@ -2,6 +2,7 @@
 
 mod auth;
 mod lists;
+mod operators;
 mod people;
 mod products;
 mod shops;
